@@ -1,0 +1,4 @@
+mod tail;
+mod watch;
+
+fn main() {}
