@@ -76,7 +76,7 @@ const REGISTRY_ODDS: usize = 90;
 const SESSIONS: usize = 5;
 
 /// Prompts until a session ends.
-const SESSION_PROMPTS: RangeInclusive<usize> = 12..=60;
+const SESSION_PROMPTS: RangeInclusive<usize> = 20..=90;
 
 /// Prompts in a row in one session.
 const RUN_PROMPTS: RangeInclusive<usize> = 1..=7;
@@ -459,6 +459,10 @@ mod tests {
                 "{key}"
             );
         }
+        assert!(
+            !records.iter().any(|record| display(record).contains('{')),
+            "a choice is not made"
+        );
         let distinct: HashSet<String> = records.iter().map(display).collect();
         assert!(distinct.len() > 250, "{}", distinct.len());
         let projects: HashSet<&str> =
