@@ -1,8 +1,7 @@
 //! What the people of the demo type, and when: lines of a history as Claude Code writes them.
 //!
 //! A few sessions are open at a time; one is typed into for a while, then another; some end and new ones begin. Prompts
-//! come from a table, each once before any a second time. Now and then
-//! a line goes wrong, in the ways that real ones do.
+//! come from a table, each once before any a second time. Now and then a line goes wrong, in the ways that real ones do.
 //!
 //! Invariant: pure: no file, no clock, no thread; the same seed types the same.
 
