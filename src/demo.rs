@@ -153,20 +153,23 @@ fn make_dir(path: &Path) -> io::Result<()> {
 /// Adds `bytes` in one write, so that no other writer's can get between them. Opened anew each time, as Claude
 /// Code does: the file may be deleted or replaced meanwhile, by somebody who tries out what the page does then.
 fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(FILE_MODE)
-        .open(path)
-        .and_then(|mut file| file.write_all(bytes))
-        .map_err(|error| at(path, &error))
+    write(path, bytes, OpenOptions::new().append(true))
 }
 
 /// Puts `bytes` in the place of the file: beside it first, then renamed over it, as Claude Code does.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let staged = path.with_extension(format!("json.tmp.{}", std::process::id()));
-    append(&staged, bytes)?;
+    write(&staged, bytes, OpenOptions::new().write(true).truncate(true))?;
     fs::rename(&staged, path).map_err(|error| at(path, &error))
+}
+
+fn write(path: &Path, bytes: &[u8], options: &mut OpenOptions) -> io::Result<()> {
+    options
+        .create(true)
+        .mode(FILE_MODE)
+        .open(path)
+        .and_then(|mut file| file.write_all(bytes))
+        .map_err(|error| at(path, &error))
 }
 
 fn at(path: &Path, error: &io::Error) -> io::Error {

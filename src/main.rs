@@ -41,8 +41,8 @@ const IDLE_POLL: Duration = Duration::from_millis(100);
 /// How often the watched files are looked at.
 const WATCH_POLL: Duration = Duration::from_millis(500);
 
-/// How often the demo looks whether something is to be written.
-const DEMO_STEP: Duration = Duration::from_millis(100);
+/// How often the demo looks whether something is to be written: the lines of a burst are 5 to 120 ms apart.
+const DEMO_STEP: Duration = Duration::from_millis(30);
 
 fn main() -> ExitCode {
     let environment =
@@ -151,10 +151,13 @@ fn pause(more: bool, is_streaming: bool, poll: Duration) -> Duration {
 fn write_demo(mut demo: Demo) -> Result<Worker, Error> {
     // Nobody listens: a demo that cannot write any more is still one to look at.
     let (sender, _) = bounded(1);
+    let mut could_write = true;
     worker::spawn(Alarm { name: "demo", sender }, move |now| {
-        if let Err(error) = demo.step(now) {
+        let written = demo.step(now);
+        if let (true, Err(error)) = (could_write, &written) {
             eprintln!("claude-live: the demo cannot write: {error}");
         }
+        could_write = written.is_ok();
         DEMO_STEP
     })
     .map_err(Error::Thread)

@@ -1,8 +1,7 @@
 //! What the people of the demo type, and when: lines of a history as Claude Code writes them.
 //!
 //! A few sessions are open at a time; one is typed into for a while, then another; some end and new ones begin. Prompts
-//! come from a table, each once before any a second time. Now and then
-//! a line goes wrong, in the ways that real ones do.
+//! come from a table, each once before any a second time. Now and then a line goes wrong, in the ways that real ones do.
 //!
 //! Invariant: pure: no file, no clock, no thread; the same seed types the same.
 
@@ -13,8 +12,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::prompts::{self, Deck, Prompt};
-use super::random::Random;
+use super::prompts::{self, Prompt, Section};
+use super::random::{Cards, Random};
 
 /// What stands before a paste's number in a prompt.
 const PASTE_MARK: &str = "[Pasted text #";
@@ -76,7 +75,7 @@ const REGISTRY_ODDS: usize = 90;
 const SESSIONS: usize = 5;
 
 /// Prompts until a session ends.
-const SESSION_PROMPTS: RangeInclusive<usize> = 12..=60;
+const SESSION_PROMPTS: RangeInclusive<usize> = 20..=90;
 
 /// Prompts in a row in one session.
 const RUN_PROMPTS: RangeInclusive<usize> = 1..=7;
@@ -110,11 +109,25 @@ pub(super) enum Deed {
     Registry,
 }
 
+/// A project, and what is typed in it.
+struct Project {
+    path: &'static str,
+    prompts: Cards<Prompt>,
+}
+
+impl From<Section> for Project {
+    fn from(section: Section) -> Project {
+        Project { path: section.project, prompts: Cards::new(section.prompts) }
+    }
+}
+
 /// Everybody who types, as one.
 pub(super) struct Author {
     random: Random,
-    projects: Vec<Deck>,
-    any_project: Deck,
+    projects: Vec<Project>,
+    /// Indices of projects, for the sessions to come.
+    next_projects: Cards<usize>,
+    any_project: Cards<Prompt>,
     sessions: Vec<Session>,
     /// Which session is typed into, and how many prompts more.
     at: usize,
@@ -127,11 +140,20 @@ pub(super) struct Author {
 
 impl Author {
     pub(super) fn new(mut random: Random) -> Author {
-        let (projects, any_project) = prompts::decks();
-        let sessions = iter::repeat_with(|| Session::new(&mut random, projects.len()))
-            .take(SESSIONS)
-            .collect();
-        Author { random, projects, any_project, sessions, at: 0, run: 0, burst: 0, rest: None }
+        let (projects, any_project) = prompts::sections();
+        let mut next_projects = Cards::new((0..projects.len()).collect());
+        let open_session = || Session::new(&mut next_projects, &mut random);
+        Author {
+            sessions: iter::repeat_with(open_session).take(SESSIONS).collect(),
+            random,
+            projects: projects.into_iter().map(Project::from).collect(),
+            next_projects,
+            any_project: Cards::new(any_project.prompts),
+            at: 0,
+            run: 0,
+            burst: 0,
+            rest: None,
+        }
     }
 
     /// The lines of the hours before `now_ms` (since 1970), oldest first.
@@ -207,12 +229,11 @@ impl Author {
         self.turn_to_session();
         let session = &mut self.sessions[self.at];
         session.prompts_left -= 1;
-        let deck = if self.random.one_in(ANY_PROJECT_ODDS) {
-            &mut self.any_project
-        } else {
-            &mut self.projects[session.project]
-        };
-        let Prompt { text: mut display, paste } = deck.draw(&mut self.random);
+        let project = &mut self.projects[session.project];
+        let any_project = self.random.one_in(ANY_PROJECT_ODDS);
+        let prompts = if any_project { &mut self.any_project } else { &mut project.prompts };
+        let prompt = prompts.draw(&mut self.random);
+        let Prompt { text: mut display, paste } = prompt.expanded(&mut self.random);
         if display.starts_with('/') && !display.contains(' ') {
             // The completion of a command leaves a space behind, and Claude Code writes it so.
             display.push(' ');
@@ -220,7 +241,7 @@ impl Author {
         let record = Record {
             pasted_contents: pastes(&display, paste, &mut self.random),
             timestamp: timestamp_ms,
-            project: self.projects[session.project].project,
+            project: project.path,
             session_id: (!self.random.one_in(OLD_ODDS)).then_some(session.id.as_str()),
             display: &display,
         };
@@ -235,7 +256,7 @@ impl Author {
     /// Stays with the session of the last prompt, or turns to another one, or opens one in the place of one that has ended.
     fn turn_to_session(&mut self) {
         if self.sessions[self.at].prompts_left == 0 {
-            self.sessions[self.at] = Session::new(&mut self.random, self.projects.len());
+            self.sessions[self.at] = Session::new(&mut self.next_projects, &mut self.random);
         } else if self.run == 0 {
             self.at = self.random.below(self.sessions.len());
             self.run = self.random.within(&RUN_PROMPTS);
@@ -252,9 +273,9 @@ struct Session {
 }
 
 impl Session {
-    fn new(random: &mut Random, projects: usize) -> Session {
-        let prompts_left = random.within(&SESSION_PROMPTS);
-        Session { id: uuid(random), project: random.below(projects), prompts_left }
+    fn new(next_projects: &mut Cards<usize>, random: &mut Random) -> Session {
+        let project = *next_projects.draw(random);
+        Session { id: uuid(random), project, prompts_left: random.within(&SESSION_PROMPTS) }
     }
 }
 
@@ -355,6 +376,11 @@ mod tests {
     }
 
     #[test]
+    fn the_same_seed_types_the_same() {
+        assert_eq!(author().backlog(NOW_MS), author().backlog(NOW_MS));
+    }
+
+    #[test]
     fn the_backlog_fills_the_hours_before_now_in_order() {
         let lines = author().backlog(NOW_MS);
         let times: Vec<i64> = lines
@@ -432,6 +458,10 @@ mod tests {
                 "{key}"
             );
         }
+        assert!(
+            !records.iter().any(|record| display(record).contains('{')),
+            "a choice is not made"
+        );
         let distinct: HashSet<String> = records.iter().map(display).collect();
         assert!(distinct.len() > 250, "{}", distinct.len());
         let projects: HashSet<&str> =

@@ -20,49 +20,38 @@ pub(super) struct Prompt {
     pub(super) paste: Option<String>,
 }
 
-/// The prompts of one project, drawn like cards: all of them before one comes again.
-pub(super) struct Deck {
+impl Prompt {
+    /// The prompt with its choices made.
+    pub(super) fn expanded(&self, random: &mut Random) -> Prompt {
+        let paste = self.paste.as_ref().map(|paste| expand(paste, random));
+        Prompt { text: expand(&self.text, random), paste }
+    }
+}
+
+/// The prompts of one project.
+pub(super) struct Section {
     pub(super) project: &'static str,
-    prompts: Vec<Prompt>,
-    to_come: Vec<usize>,
+    pub(super) prompts: Vec<Prompt>,
 }
 
-impl Deck {
-    fn new(project: &'static str) -> Deck {
-        Deck { project, prompts: Vec::new(), to_come: Vec::new() }
-    }
-
-    /// The next prompt, its choices made.
-    pub(super) fn draw(&mut self, random: &mut Random) -> Prompt {
-        if self.to_come.is_empty() {
-            self.to_come.extend(0..self.prompts.len());
-            random.shuffle(&mut self.to_come);
-        }
-        let index = self.to_come.pop().expect("no section of prompts.txt is empty");
-        let Prompt { text, paste } = &self.prompts[index];
-        let paste = paste.as_ref().map(|paste| expand(paste, random));
-        Prompt { text: expand(text, random), paste }
-    }
-}
-
-/// The projects' decks, and the one for any project.
-pub(super) fn decks() -> (Vec<Deck>, Deck) {
+/// The sections of the projects, and the one for any project.
+pub(super) fn sections() -> (Vec<Section>, Section) {
     let (mut any, projects): (Vec<_>, Vec<_>) =
-        sections(TABLE).into_iter().partition(|deck| deck.project == ANY_PROJECT);
+        parse(TABLE).into_iter().partition(|section| section.project == ANY_PROJECT);
     (projects, any.pop().expect("prompts.txt has a section for any project"))
 }
 
-fn sections(table: &'static str) -> Vec<Deck> {
-    let mut decks = Vec::new();
+fn parse(table: &'static str) -> Vec<Section> {
+    let mut sections: Vec<Section> = Vec::new();
     for line in table.lines().filter(|line| !line.is_empty() && !line.starts_with('%')) {
         if let Some(project) = line.strip_prefix("== ") {
-            decks.push(Deck::new(project));
+            sections.push(Section { project, prompts: Vec::new() });
         } else {
-            let deck = decks.last_mut().expect("prompts.txt begins with a section");
-            add_line(&mut deck.prompts, line);
+            let section = sections.last_mut().expect("prompts.txt begins with a section");
+            add_line(&mut section.prompts, line);
         }
     }
-    decks
+    sections
 }
 
 fn add_line(prompts: &mut Vec<Prompt>, line: &str) {
@@ -111,7 +100,7 @@ mod tests {
     use super::*;
 
     fn all_prompts() -> Vec<Prompt> {
-        sections(TABLE).into_iter().flat_map(|deck| deck.prompts).collect()
+        parse(TABLE).into_iter().flat_map(|section| section.prompts).collect()
     }
 
     #[test]
@@ -119,8 +108,8 @@ mod tests {
         let prompts = all_prompts();
         let texts: HashSet<&str> = prompts.iter().map(|prompt| prompt.text.as_str()).collect();
         assert_eq!(texts.len(), prompts.len(), "a prompt stands in the table twice");
-        assert!(texts.len() >= 180, "{}", texts.len());
-        assert_eq!(decks().0.len(), 6);
+        assert!(texts.len() >= 240, "{}", texts.len());
+        assert_eq!(sections().0.len(), 6);
     }
 
     #[test]
@@ -145,22 +134,11 @@ mod tests {
 
     #[test]
     fn marks_carry_a_prompt_on() {
-        let decks = sections("% no\n== /p\none\n| two\n|\n|  four\n> pasted\n>  more\n\nlast\n");
-        let prompts = &decks[0].prompts;
-        assert_eq!((decks[0].project, prompts.len()), ("/p", 2));
+        let sections = parse("% no\n== /p\none\n| two\n|\n|  four\n> pasted\n>  more\n\nlast\n");
+        let prompts = &sections[0].prompts;
+        assert_eq!((sections[0].project, prompts.len()), ("/p", 2));
         assert_eq!(prompts[0].text, "one\ntwo\n\n four");
         assert_eq!(prompts[0].paste.as_deref(), Some("pasted\n more"));
         assert_eq!(prompts[1].text, "last");
-    }
-
-    #[test]
-    fn every_prompt_comes_before_one_comes_again() {
-        let mut deck = sections("== /p\na\nb\nc\nd\n").remove(0);
-        let mut random = Random::seeded(1);
-        for _round in 0..3 {
-            let mut drawn: Vec<_> = (0..4).map(|_| deck.draw(&mut random).text).collect();
-            drawn.sort_unstable();
-            assert_eq!(drawn, ["a", "b", "c", "d"]);
-        }
     }
 }

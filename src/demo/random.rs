@@ -64,12 +64,26 @@ impl Random {
     pub(super) fn pick<T: Copy>(&mut self, items: &[T]) -> T {
         items[self.below(items.len())]
     }
+}
 
-    /// Puts `items` into another order.
-    pub(super) fn shuffle<T>(&mut self, items: &mut [T]) {
-        for end in (1..items.len()).rev() {
-            items.swap(end, self.below(end + 1));
+/// Items that are drawn like cards: all of them before one comes again.
+pub(super) struct Cards<T> {
+    items: Vec<T>,
+    to_come: Vec<usize>,
+}
+
+impl<T> Cards<T> {
+    pub(super) fn new(items: Vec<T>) -> Cards<T> {
+        Cards { items, to_come: Vec::new() }
+    }
+
+    /// The next item, of which there is at least one.
+    pub(super) fn draw(&mut self, random: &mut Random) -> &T {
+        if self.to_come.is_empty() {
+            self.to_come.extend(0..self.items.len());
         }
+        let index = self.to_come.swap_remove(random.below(self.to_come.len()));
+        &self.items[index]
     }
 }
 
@@ -97,11 +111,14 @@ mod tests {
     }
 
     #[test]
-    fn shuffling_keeps_every_item() {
-        let mut items: Vec<u32> = (0..50).collect();
-        Random::seeded(1).shuffle(&mut items);
-        assert!(!items.is_sorted());
-        items.sort_unstable();
-        assert!(items.into_iter().eq(0..50));
+    fn every_card_comes_before_one_comes_again() {
+        let mut random = Random::seeded(1);
+        let mut cards = Cards::new((0..50).collect());
+        for _round in 0..3 {
+            let mut drawn: Vec<u32> = (0..50).map(|_| *cards.draw(&mut random)).collect();
+            assert!(!drawn.is_sorted());
+            drawn.sort_unstable();
+            assert!(drawn.into_iter().eq(0..50));
+        }
     }
 }
