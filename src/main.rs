@@ -1,4 +1,169 @@
+//! claude-live: from a line in `~/.claude/history.jsonl` to a row in the browser.
+//!
+//! Read in the order of the list below. Threads: "tail" and "watch" poll the files and publish to the hub; "accept"
+//! takes connections and gives each a thread of its own; the main thread wires them and waits.
+
+mod args;
+mod demo;
+mod error;
+mod event;
+mod follow;
+mod health;
+mod history;
+mod http;
+mod hub;
 mod tail;
 mod watch;
+mod worker;
 
-fn main() {}
+use std::env;
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crossbeam_channel::bounded;
+
+use crate::args::{Args, Command, Environment};
+use crate::demo::Demo;
+use crate::error::Error;
+use crate::health::Health;
+use crate::http::guard::{Guard, Token};
+use crate::http::{Site, assets::Assets};
+use crate::hub::Hub;
+use crate::worker::{Alarm, Worker};
+
+/// How often the history is looked at while no stream is open: still well under 200 ms to whoever connects.
+const IDLE_POLL: Duration = Duration::from_millis(100);
+
+/// How often the watched files are looked at.
+const WATCH_POLL: Duration = Duration::from_millis(500);
+
+/// How often the demo looks whether something is to be written: the lines of a burst are 5 to 120 ms apart.
+const DEMO_STEP: Duration = Duration::from_millis(30);
+
+fn main() -> ExitCode {
+    let environment =
+        Environment { config_dir: env::var_os("CLAUDE_CONFIG_DIR"), home: env::home_dir() };
+    let outcome = match args::parse(env::args_os().skip(1), environment) {
+        Ok(Command::Run(args)) => run(&args),
+        Ok(Command::Help) => print(args::HELP),
+        Ok(Command::Version) => print(concat!("claude-live ", env!("CARGO_PKG_VERSION"), "\n")),
+        Err(error) => Err(error),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("claude-live: {error}");
+            ExitCode::from(if matches!(error, Error::Usage(_)) { 2 } else { 1 })
+        }
+    }
+}
+
+/// Follows and serves for as long as the process lives.
+fn run(args: &Args) -> Result<(), Error> {
+    let listener = bind(SocketAddr::new(args.host, args.port))?;
+    let address = listener.local_addr().map_err(Error::Thread)?;
+    let guard = Guard::new(address.ip(), &args.allow_hosts, token(args)?);
+    let assets = Assets::new(args.static_dir.as_deref())?;
+    let Some(claude_dir) = &args.claude_dir else {
+        let demo = Demo::create().map_err(Error::Demo)?;
+        eprintln!("claude-live: the demo writes to `{}`", demo.dir().display());
+        if let Some(warning) = demo.warning() {
+            eprintln!("claude-live: {warning}");
+        }
+        let dir = demo.dir().to_owned();
+        let _writer = write_demo(demo)?;
+        return serve(args, &dir, listener, guard, assets);
+    };
+    eprintln!("claude-live: following `{}`", claude_dir.display());
+    serve(args, claude_dir, listener, guard, assets)
+}
+
+fn serve(
+    args: &Args,
+    claude_dir: &Path,
+    listener: TcpListener,
+    guard: Guard,
+    assets: Assets,
+) -> Result<(), Error> {
+    let address = listener.local_addr().map_err(Error::Thread)?;
+    let hub = Hub::new(first_id());
+    let health = Arc::new(health(args, claude_dir));
+
+    let mut history = follow::History::new(claude_dir, Arc::clone(&hub), Arc::clone(&health));
+    history.seed();
+    let mut watched = follow::Watched::new(claude_dir, &args.watch, Arc::clone(&hub));
+    let site = Site::new(args.max_connections, guard, assets, Arc::clone(&hub), health);
+
+    let (sender, ended) = bounded(1);
+    let alarm = |name| Alarm { name, sender: sender.clone() };
+    let poll = args.poll;
+    let _tail = worker::spawn(alarm("tail"), move |now| {
+        let more = history.step(now);
+        pause(more, hub.subscribers() > 0, poll)
+    })
+    .map_err(Error::Thread)?;
+    let _watch = worker::spawn(alarm("watch"), move |now| {
+        watched.step(now);
+        WATCH_POLL
+    })
+    .map_err(Error::Thread)?;
+    http::serve(alarm("accept"), listener, site).map_err(Error::Thread)?;
+
+    print(&format!("listening on http://{address}/\n"))?;
+    let thread = ended.recv().expect("a sender lives in this function");
+    Err(Error::Ended(thread))
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).map_err(|cause| Error::Bind { address, cause })
+}
+
+fn token(args: &Args) -> Result<Option<Token>, Error> {
+    args.token_file.as_deref().map(Token::read).transpose()
+}
+
+fn health(args: &Args, claude_dir: &Path) -> Health {
+    let watched =
+        follow::WATCHED.iter().map(Path::new).chain(args.watch.iter().map(PathBuf::as_path));
+    let watched = watched.map(|path| follow::shown(claude_dir, path)).collect();
+    Health::new(claude_dir, &follow::history_path(claude_dir), watched)
+}
+
+/// Microseconds since 1970, so that ids grow from one run to the next.
+fn first_id() -> u64 {
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_1970.as_micros()).unwrap_or_default()
+}
+
+/// How long the tailer sleeps.
+fn pause(more: bool, is_streaming: bool, poll: Duration) -> Duration {
+    match (more, is_streaming) {
+        (true, _) => Duration::ZERO,
+        (false, true) => poll,
+        (false, false) => poll.max(IDLE_POLL),
+    }
+}
+
+fn write_demo(mut demo: Demo) -> Result<Worker, Error> {
+    // Nobody listens: a demo that cannot write any more is still one to look at.
+    let (sender, _) = bounded(1);
+    let mut could_write = true;
+    worker::spawn(Alarm { name: "demo", sender }, move |now| {
+        let written = demo.step(now);
+        if let (true, Err(error)) = (could_write, &written) {
+            eprintln!("claude-live: the demo cannot write: {error}");
+        }
+        could_write = written.is_ok();
+        DEMO_STEP
+    })
+    .map_err(Error::Thread)
+}
+
+fn print(text: &str) -> Result<(), Error> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Error::Stdout)
+}

@@ -1,0 +1,126 @@
+//! The page and its files: out of the binary, or from a folder while somebody works on them.
+
+use std::borrow::Cow;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+
+use super::answer::{Answer, Refusal};
+
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+const SVG: &str = "image/svg+xml";
+
+/// The page, served at `/`; every other file is at `/static/` and its name.
+const PAGE: &str = "index.html";
+
+/// A file of the page.
+struct Asset {
+    name: &'static str,
+    content_type: &'static str,
+    body: &'static [u8],
+}
+
+macro_rules! asset {
+    ($name:literal, $content_type:expr) => {
+        Asset {
+            name: $name,
+            content_type: $content_type,
+            body: include_bytes!(concat!("../../static/", $name)),
+        }
+    };
+}
+
+const ASSETS: &[Asset] = &[
+    asset!("index.html", HTML),
+    asset!("live.css", CSS),
+    asset!("batch.js", JAVASCRIPT),
+    asset!("chart.js", JAVASCRIPT),
+    asset!("dom.js", JAVASCRIPT),
+    asset!("feed.js", JAVASCRIPT),
+    asset!("filter.js", JAVASCRIPT),
+    asset!("format.js", JAVASCRIPT),
+    asset!("json.js", JAVASCRIPT),
+    asset!("live.js", JAVASCRIPT),
+    asset!("render.js", JAVASCRIPT),
+    asset!("secrets.js", JAVASCRIPT),
+    asset!("stream.js", JAVASCRIPT),
+    asset!("tally.js", JAVASCRIPT),
+    asset!("favicon.svg", SVG),
+    asset!("favicon-off.svg", SVG),
+    asset!("favicon-wait.svg", SVG),
+];
+
+/// Where the files come from.
+pub(crate) struct Assets {
+    dir: Option<PathBuf>,
+}
+
+impl Assets {
+    /// # Errors
+    ///
+    /// The folder cannot be listed.
+    pub(crate) fn new(dir: Option<&Path>) -> Result<Assets, Error> {
+        if let Some(path) = dir {
+            fs::read_dir(path)
+                .map_err(|cause| Error::StaticDir { path: path.to_owned(), cause })?;
+        }
+        Ok(Assets { dir: dir.map(Path::to_owned) })
+    }
+
+    /// The file at a path, which is one of the known ones or nothing.
+    pub(crate) fn answer(&self, path: &str) -> Result<Answer, Refusal> {
+        let name = if path == "/" { Some(PAGE) } else { path.strip_prefix("/static/") };
+        let asset = name.and_then(|name| ASSETS.iter().find(|asset| asset.name == name));
+        let Some(asset) = asset else {
+            return Err(Refusal::new(404, "not_found", format!("there is nothing at `{path}`")));
+        };
+        Ok(Answer::asset(asset.content_type, self.body(asset)?))
+    }
+
+    fn body(&self, asset: &Asset) -> Result<Cow<'static, [u8]>, Refusal> {
+        let Some(dir) = &self.dir else { return Ok(Cow::Borrowed(asset.body)) };
+        let file = dir.join(asset.name);
+        fs::read(&file).map(Cow::Owned).map_err(|error| {
+            Refusal::new(404, "not_found", format!("`{}`: {error}", file.display()))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_page_is_embedded() {
+        let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/static"));
+        let mut files: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        let mut names: Vec<_> = ASSETS.iter().map(|asset| asset.name.to_owned()).collect();
+        files.sort();
+        names.sort();
+        assert_eq!(names, files);
+    }
+
+    #[test]
+    fn only_known_names_are_answered() {
+        let assets = Assets::new(Some(Path::new("/"))).unwrap();
+        for path in [
+            "/static/",
+            "/static/../etc/passwd",
+            "/static//etc/passwd",
+            "/etc/passwd",
+            "/index.html",
+            "/static/index.htm",
+            "//",
+        ] {
+            assert!(assets.answer(path).is_err(), "{path}");
+        }
+        let assets = Assets::new(None).unwrap();
+        assert!(assets.answer("/").is_ok() && assets.answer("/static/index.html").is_ok());
+    }
+}

@@ -1,0 +1,116 @@
+//! One connection: its requests one after the other, until a stream, an error or its end.
+
+use std::io::{self, Read};
+use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
+
+use tiny_http::{HTTPVersion, Method};
+
+use super::Site;
+use super::answer::{Answer, Refusal};
+use super::head::{Head, Heads, NoHead};
+use super::route::{Route, route};
+use super::stream;
+
+/// Time that a client has to take what is written to it, before it is given up.
+const WRITE_TIME: Duration = Duration::from_secs(10);
+
+/// Time and bytes that are read and thrown away after a refusal, so that the client reads the answer before the
+/// connection is reset under it (RFC 9112, 9.6).
+const LINGER_TIME: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 256 * 1024;
+
+/// Answers a client for as long as it has something to ask; without room it gets one 503.
+pub(crate) fn run(socket: &TcpStream, site: &Site, has_room: bool) {
+    let ended = answer_all(socket, site, has_room);
+    if let Err(Ending::Refused(refusal)) = ended {
+        let answer = Answer::from(refusal);
+        if answer.write(socket, &HTTPVersion(1, 1), false, true).is_ok() {
+            linger(socket);
+        }
+    }
+}
+
+/// Why a connection ends.
+enum Ending {
+    Refused(Refusal),
+    /// The client is gone, or does not read.
+    Gone,
+}
+
+impl From<io::Error> for Ending {
+    fn from(_: io::Error) -> Ending {
+        Ending::Gone
+    }
+}
+
+impl From<NoHead> for Ending {
+    fn from(no_head: NoHead) -> Ending {
+        match no_head {
+            NoHead::Over => Ending::Gone,
+            NoHead::Refused(refusal) => Ending::Refused(refusal),
+        }
+    }
+}
+
+fn answer_all(socket: &TcpStream, site: &Site, has_room: bool) -> Result<(), Ending> {
+    socket.set_nodelay(true)?;
+    socket.set_write_timeout(Some(WRITE_TIME))?;
+    let mut heads = Heads::default();
+    loop {
+        let head = heads.next(socket)?;
+        if !has_room {
+            site.health.counters.refused_connections.add(1);
+            return Err(Ending::Refused(Refusal::busy()));
+        }
+        let is_head = head.method == Method::Head;
+        match route(&head, site) {
+            Route::Answer(answer) => {
+                answer.write(socket, &head.version, is_head, head.closes())?;
+            }
+            Route::Stream { .. } if is_head => {
+                io::Write::write_all(
+                    &mut &*socket,
+                    &super::answer::stream_head(&head.version, head.closes()),
+                )?;
+            }
+            Route::Stream { since } => {
+                drop(heads);
+                return stream(socket, site, head, since);
+            }
+        }
+        if head.closes() {
+            return Ok(());
+        }
+    }
+}
+
+fn stream(socket: &TcpStream, site: &Site, head: Head, since: Option<u64>) -> Result<(), Ending> {
+    let Some(_place) = site.take_stream_place() else {
+        site.health.counters.refused_connections.add(1);
+        return Err(Ending::Refused(Refusal::busy()));
+    };
+    let (version, closes) = (head.version.clone(), head.closes());
+    drop(head);
+    Ok(stream::run(socket, site, since, &version, closes)?)
+}
+
+/// Closes our side and reads on for a moment.
+fn linger(mut socket: &TcpStream) {
+    let end = Instant::now() + LINGER_TIME;
+    let mut left_bytes = LINGER_BYTES;
+    let mut block = [0; 4096];
+    if socket.shutdown(Shutdown::Write).is_err() {
+        return;
+    }
+    while left_bytes > 0 {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() || socket.set_read_timeout(Some(left)).is_err() {
+            return;
+        }
+        match socket.read(&mut block) {
+            Ok(0) | Err(_) => return,
+            Ok(count) => left_bytes = left_bytes.saturating_sub(count),
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! Who may ask: the checks on `Host`, `Origin` and `Sec-Fetch-Site` that keep other web pages out, and the token.
+//!
+//! Any page in the user's browser can send requests to loopback, and with DNS rebinding even read the answers under a name of
+//! its own. So a request must name a host that is known to be this one, and must not come from a foreign page.
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::Path;
+
+use crate::error::Error;
+
+use super::answer::{Answer, Refusal};
+use super::head::Head;
+
+/// Name of the cookie that holds the token. Cookies know no ports, so it must not be one that others use.
+const COOKIE: &str = "claude_live_token";
+
+/// Bytes of a token at most: it must fit into a request head.
+const MAX_TOKEN_BYTES: usize = 1024;
+
+/// See the module.
+pub(crate) struct Guard {
+    address: IpAddr,
+    allow_hosts: Vec<String>,
+    token: Option<Token>,
+}
+
+impl Guard {
+    pub(crate) fn new(address: IpAddr, allow_hosts: &[String], token: Option<Token>) -> Guard {
+        let allow_hosts = allow_hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
+        Guard { address, allow_hosts, token }
+    }
+
+    /// Lets a request pass, or says how it is answered instead.
+    pub(crate) fn check(&self, head: &Head) -> Result<(), Answer> {
+        self.check_host(head)?;
+        self.check_origin(head)?;
+        self.check_token(head)
+    }
+
+    fn check_host(&self, head: &Head) -> Result<(), Refusal> {
+        let host = head.host.as_deref();
+        if host.is_none_or(|host| self.is_ours(host)) {
+            return Ok(());
+        }
+        let message = format!(
+            "`{}` is not a name of this server; start it with --allow-host to serve under it",
+            host.unwrap_or_default()
+        );
+        Err(Refusal::new(421, "host_not_allowed", message))
+    }
+
+    /// A loopback name, the listening address, or an allowed name; a port counts where --allow-host gives one.
+    fn is_ours(&self, host: &str) -> bool {
+        let host = host.to_ascii_lowercase();
+        let name = without_port(&host);
+        if self.allow_hosts.iter().any(|allowed| *allowed == host || *allowed == name) {
+            return true;
+        }
+        if name == "localhost" || name.ends_with(".localhost") {
+            return true;
+        }
+        let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        address.is_ok_and(|address| {
+            let is_any = self.address.is_unspecified();
+            address.is_loopback() || address == self.address || is_any
+        })
+    }
+
+    fn check_origin(&self, head: &Head) -> Result<(), Refusal> {
+        let foreign = |what: &str| {
+            Refusal::new(403, "foreign_origin", format!("{what} may not read this server"))
+        };
+        if head.header("Sec-Fetch-Site").is_some_and(|site| site.eq_ignore_ascii_case("cross-site"))
+        {
+            return Err(foreign("a page of another site"));
+        }
+        let Some(origin) = head.header("Origin") else { return Ok(()) };
+        let host = origin.split_once("://").map(|(_, host)| host.to_ascii_lowercase());
+        let is_same = host.as_ref().is_some_and(|origin| {
+            head.host.as_ref().is_some_and(|host| host.eq_ignore_ascii_case(origin))
+                || self
+                    .allow_hosts
+                    .iter()
+                    .any(|allowed| allowed == origin || allowed == without_port(origin))
+        });
+        if is_same { Ok(()) } else { Err(foreign(&format!("the origin `{origin}`"))) }
+    }
+
+    fn check_token(&self, head: &Head) -> Result<(), Answer> {
+        let Some(token) = &self.token else { return Ok(()) };
+        if let Some(given) = head.parameter("token").filter(|_| head.path == "/") {
+            // Wrong or right, the token must not stay in the address bar; a right one stays as a cookie.
+            let is_right = token.is(given.as_bytes());
+            return Err(if is_right { token.keep() } else { unauthorized().into() });
+        }
+        let bearer = head.header("Authorization").and_then(bearer);
+        let cookie = head.header("Cookie").and_then(cookie);
+        let is_right =
+            [bearer, cookie].into_iter().flatten().any(|given| token.is(given.as_bytes()));
+        if is_right { Ok(()) } else { Err(unauthorized().into()) }
+    }
+}
+
+fn unauthorized() -> Refusal {
+    Refusal::new(
+        401,
+        "token_needed",
+        "this server asks for its token: send `Authorization: Bearer TOKEN`, or open /?token=TOKEN once in the browser",
+    )
+}
+
+/// The host part of `host:port`, `[v6]:port` or either without a port.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port))
+            if !name.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) =>
+        {
+            let is_bare_v6 = name.contains(':') && !name.ends_with(']');
+            if is_bare_v6 { host } else { name }
+        }
+        _ => host,
+    }
+}
+
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim())
+}
+
+fn cookie(value: &str) -> Option<&str> {
+    let pairs = value.split(';').filter_map(|pair| pair.trim().split_once('='));
+    pairs.filter(|(name, _)| *name == COOKIE).map(|(_, value)| value).next()
+}
+
+/// The secret that every client must know. It is never printed.
+pub(crate) struct Token(String);
+
+impl Token {
+    /// The first line of a file. Says on stderr when others may read the file.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, is empty, or holds what a cookie cannot carry.
+    pub(crate) fn read(path: &Path) -> Result<Token, Error> {
+        let error = |cause: String| Error::TokenFile { path: path.to_owned(), cause };
+        let text = fs::read_to_string(path).map_err(|cause| error(cause.to_string()))?;
+        warn_if_readable_by_others(path);
+        let token = text.lines().next().unwrap_or_default().trim();
+        if token.is_empty() {
+            return Err(error("is empty; expected a token in its first line".to_owned()));
+        }
+        // RFC 6265, 4.1.1, without what a URL would need escaped.
+        let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+        if token.len() > MAX_TOKEN_BYTES || !token.bytes().all(is_safe) {
+            return Err(error(format!(
+                "expected at most {MAX_TOKEN_BYTES} of A-Z a-z 0-9 - . _ ~ + / ="
+            )));
+        }
+        Ok(Token(token.to_owned()))
+    }
+
+    /// Compares in a time that does not tell where the first difference is.
+    fn is(&self, given: &[u8]) -> bool {
+        let own = self.0.as_bytes();
+        let differences = own.iter().zip(given).fold(0, |all, (a, b)| all | (a ^ b));
+        own.len() == given.len() && std::hint::black_box(differences) == 0
+    }
+
+    fn keep(&self) -> Answer {
+        let cookie = format!("{COOKIE}={}; HttpOnly; SameSite=Strict; Path=/", self.0);
+        Answer::redirect("/", &cookie)
+    }
+}
+
+#[cfg(unix)]
+fn warn_if_readable_by_others(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
+    if mode & 0o077 != 0 {
+        eprintln!("claude-live: others may read the token in `{}`: chmod 600 it", path.display());
+    }
+}
+
+#[cfg(not(unix))]
+fn warn_if_readable_by_others(_: &Path) {}
+
+#[cfg(test)]
+mod tests {
+    use super::super::head::parse;
+    use super::*;
+
+    fn guard(address: &str, allow: &[&str], token: Option<&str>) -> Guard {
+        let allow: Vec<String> = allow.iter().map(|host| (*host).to_owned()).collect();
+        Guard::new(address.parse().unwrap(), &allow, token.map(|token| Token(token.to_owned())))
+    }
+
+    fn answer(guard: &Guard, target: &str, headers: &str) -> String {
+        let head = parse(format!("GET {target} HTTP/1.1\r\n{headers}").as_bytes()).unwrap();
+        let mut bytes = Vec::new();
+        if let Err(answer) = guard.check(&head) {
+            answer.write(&mut bytes, &(1, 1).into(), false, false).unwrap();
+        }
+        String::from_utf8(bytes).unwrap()
+    }
+
+    fn status(guard: &Guard, headers: &str) -> String {
+        answer(guard, "/", headers).split(' ').nth(1).unwrap_or("200").to_owned()
+    }
+
+    #[test]
+    fn only_names_of_this_server_are_served() {
+        let guard = guard("192.168.1.5", &["Live.Example", "port.example:8443"], None);
+        for host in [
+            "localhost",
+            "LOCALHOST:1",
+            "127.0.0.1:8080",
+            "127.9.9.9",
+            "[::1]:80",
+            "x.localhost:3",
+            "192.168.1.5:8080",
+            "live.example",
+            "LIVE.example:9",
+            "port.example:8443",
+        ] {
+            assert_eq!(status(&guard, &format!("Host: {host}")), "200", "{host}");
+        }
+        for host in [
+            "evil.example",
+            "192.168.1.6",
+            "localhost.evil.example",
+            "port.example",
+            "port.example:1",
+            "127.0.0.1.evil.example",
+            "",
+            ":80",
+            "0.0.0.0",
+        ] {
+            assert_eq!(status(&guard, &format!("Host: {host}")), "421", "{host}");
+        }
+    }
+
+    #[test]
+    fn listening_on_every_address_serves_addresses_but_not_names() {
+        let guard = guard("0.0.0.0", &[], None);
+        assert_eq!(status(&guard, "Host: 10.1.2.3:8080"), "200");
+        assert_eq!(status(&guard, "Host: evil.example"), "421");
+    }
+
+    #[test]
+    fn foreign_pages_are_refused() {
+        let guard = guard("127.0.0.1", &["proxy.example"], None);
+        let check = |headers: &str, wanted: &str| {
+            assert_eq!(
+                status(&guard, &format!("Host: localhost:8080\r\n{headers}")),
+                wanted,
+                "{headers}"
+            );
+        };
+        check("Origin: http://localhost:8080", "200");
+        check("Origin: HTTPS://LOCALHOST:8080", "200");
+        check("Origin: https://proxy.example", "200");
+        check("Origin: http://localhost:3000", "403");
+        check("Origin: null", "403");
+        check("Origin: https://evil.example", "403");
+        check("Sec-Fetch-Site: cross-site", "403");
+        check("Sec-Fetch-Site: same-origin", "200");
+        check("Sec-Fetch-Site: none", "200");
+    }
+
+    #[test]
+    fn a_token_comes_in_a_header_or_a_cookie() {
+        let guard = guard("127.0.0.1", &[], Some("s3cret"));
+        let check = |headers: &str, wanted: &str| {
+            assert_eq!(
+                status(&guard, &format!("Host: localhost\r\n{headers}")),
+                wanted,
+                "{headers}"
+            );
+        };
+        check("Authorization: Bearer s3cret", "200");
+        check("Authorization: bearer s3cret", "200");
+        check("Cookie: a=b; claude_live_token=s3cret", "200");
+        check("X: y", "401");
+        check("Authorization: Basic s3cret", "401");
+        check("Authorization: Bearer s3cre", "401");
+        check("Authorization: Bearer s3crets", "401");
+        check("Cookie: claude_live_token=", "401");
+    }
+
+    #[test]
+    fn a_token_in_the_address_becomes_a_cookie_and_goes() {
+        let guard = guard("127.0.0.1", &[], Some("a+b"));
+        let text = answer(&guard, "/?token=a%2Bb", "Host: localhost");
+        assert!(text.starts_with("HTTP/1.1 303 "), "{text}");
+        assert!(text.contains("\r\nLocation: /\r\n"));
+        assert!(text.contains(
+            "\r\nSet-Cookie: claude_live_token=a+b; HttpOnly; SameSite=Strict; Path=/\r\n"
+        ));
+        let wrong = answer(&guard, "/?token=x", "Host: localhost\r\nCookie: claude_live_token=a+b");
+        assert!(wrong.starts_with("HTTP/1.1 401 "), "{wrong}");
+        assert!(wrong.contains("\r\nWWW-Authenticate: Bearer"));
+        let elsewhere = answer(&guard, "/healthz?token=a%2Bb", "Host: localhost");
+        assert!(elsewhere.starts_with("HTTP/1.1 401 "), "{elsewhere}");
+    }
+}

@@ -1,0 +1,94 @@
+//! Named threads that repeat a step: the only loop of ours that has a clock and sleeps.
+//!
+//! Dropping a [`Worker`] ends its sleep and waits for the thread. An [`Alarm`] tells `main` of a thread that ends unasked.
+
+use std::io;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
+
+/// A thread that is stopped and joined on drop.
+pub(crate) struct Worker {
+    /// Nothing is ever sent: the channel's end is the sign to stop.
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Says a thread's name when the thread ends, by a panic too.
+pub(crate) struct Alarm {
+    pub(crate) name: &'static str,
+    pub(crate) sender: Sender<&'static str>,
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        // A full or closed channel means that `main` is already on its way out.
+        let _ = self.sender.try_send(self.name);
+    }
+}
+
+/// Runs `step` again and again, each time with the time since the start, and sleeps for as long as it says in between.
+///
+/// # Errors
+///
+/// The system has no thread to give.
+pub(crate) fn spawn(
+    alarm: Alarm,
+    mut step: impl FnMut(Duration) -> Duration + Send + 'static,
+) -> io::Result<Worker> {
+    let (stop, stopped) = bounded::<()>(0);
+    let thread = thread::Builder::new().name(alarm.name.to_owned()).spawn(move || {
+        let _rings_at_the_end = alarm;
+        let start = Instant::now();
+        loop {
+            let pause = step(start.elapsed());
+            if stopped.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+        }
+    })?;
+    Ok(Worker { stop: Some(stop), thread: Some(thread) })
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // A step that panicked has already said so on stderr.
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crossbeam_channel::Receiver;
+
+    use super::*;
+
+    fn alarm() -> (Alarm, Receiver<&'static str>) {
+        let (sender, receiver) = bounded(1);
+        (Alarm { name: "test", sender }, receiver)
+    }
+
+    #[test]
+    fn a_step_that_panics_rings_the_alarm() {
+        let (alarm, rung) = alarm();
+        let _worker = spawn(alarm, |_| panic!("on purpose")).unwrap();
+        assert_eq!(rung.recv_timeout(Duration::from_secs(5)), Ok("test"));
+    }
+
+    #[test]
+    fn a_worker_repeats_its_step_and_drop_interrupts_its_sleep() {
+        let (sender, steps) = bounded(16);
+        let worker = spawn(alarm().0, move |now| {
+            sender.send(now).unwrap();
+            if now.is_zero() { Duration::ZERO } else { Duration::from_secs(3600) }
+        })
+        .unwrap();
+        let first = steps.recv_timeout(Duration::from_secs(5)).unwrap();
+        drop(worker);
+        assert!(steps.iter().all(|later| later >= first));
+    }
+}
