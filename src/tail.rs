@@ -218,7 +218,8 @@ impl Tail {
             }
             Err(err) => {
                 if self.held.as_ref().is_some_and(|held| Some(held.source.id) != id) {
-                    self.hear_held(now)?;
+                    // What is wrong at the path is told, not what the old file can no longer say.
+                    let _ = self.hear_held(now);
                 }
                 Err(err)
             }
@@ -254,28 +255,27 @@ impl Tail {
             return Ok(());
         }
         if self.trouble.is_some() || held.access != seen.access {
-            // Who may no longer open it shall not go on reading through an old handle.
-            file::open(&self.path)?;
-            held.access = seen.access;
+            // Who may no longer open it shall not go on reading through an old handle; and a handle can go stale.
+            self.renew_handle(seen)?;
         }
-        let is_cut = seen.size_bytes < held.source.read_bytes();
-        if is_cut || self.read_held(seen, now)? == Progress::Gone {
+        if self.read_held(seen, now)? == Progress::Gone {
             return self.doubt(seen, now);
         }
         self.rewrite = None;
-        self.renew_handle(seen)
+        if self.status().read_bytes < seen.size_bytes && !self.given.is_full() {
+            // On an overlay file system the first write makes a copy, and handles from before stay with the old one.
+            self.renew_handle(seen)?;
+        }
+        Ok(())
     }
 
-    /// On an overlay file system a writer's first write makes a copy, and handles from before stay with the old one.
     fn renew_handle(&mut self, seen: Signature) -> io::Result<()> {
+        let (file, opened) = file::open(&self.path)?;
         if let Some(held) = &mut self.held
-            && held.seen.is_some()
-            && held.source.read_bytes() < seen.size_bytes
+            && opened.id == seen.id
         {
-            let (file, opened) = file::open(&self.path)?;
-            if opened.id == seen.id {
-                held.source.set_file(file);
-            }
+            held.source.set_file(file);
+            held.access = opened.access;
         }
         Ok(())
     }
@@ -332,7 +332,8 @@ impl Tail {
     fn decide(&mut self, next: &mut Next, seen: Signature, now: Duration) -> io::Result<()> {
         let Some(held) = &mut self.held else { return Ok(()) };
         if !held.source.goes_on_in(&next.file)? {
-            if !next.rewrite.is_done(seen, now) {
+            let is_passed = file::look(&self.path).is_ok_and(|there| there.id != next.id);
+            if !next.rewrite.is_done(seen, now) && !is_passed {
                 return Ok(());
             }
             if !held.source.stands_in(held.source.file()).unwrap_or(true) {
@@ -343,18 +344,19 @@ impl Tail {
             self.given.reset(Reason::Replaced, kept);
             next.is_told = true;
         }
-        next.until = Some(held.source.signature()?.size_bytes);
+        next.until = Some(held.source.end_bytes());
         Ok(())
     }
 
     fn enter(&mut self, next: Next, seen: Signature, now: Duration) -> io::Result<()> {
         let Some(held) = &mut self.held else { return Ok(()) };
-        let source = if !next.is_told && held.source.stands_in(&next.file)? {
+        let is_fresh = held.source.read_bytes() == 0;
+        let source = if !next.is_told && !is_fresh && held.source.stands_in(&next.file)? {
             held.source.moved_to(next.file, next.id)
         } else {
             let Comparison { kept, new_from } =
                 compare(&next.file, &self.given, next.rewrite.noticed_bytes)?;
-            if !next.is_told {
+            if !next.is_told && !is_fresh {
                 self.given.reset(Reason::Replaced, kept);
             }
             Source::at(next.file, next.id, new_from)?
@@ -465,5 +467,7 @@ impl Rewrite {
     }
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;
