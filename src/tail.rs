@@ -105,7 +105,6 @@ pub(crate) struct Status {
 
 pub(crate) struct Tail {
     path: PathBuf,
-    newest: usize,
     given: Given,
     held: Option<Held>,
     /// Of the held file.
@@ -168,7 +167,6 @@ impl Tail {
     pub(crate) fn new(path: PathBuf, newest: usize, is_whole: fn(&[u8]) -> bool) -> Tail {
         Tail {
             path,
-            newest,
             given: Given::new(newest, is_whole),
             held: None,
             rewrite: None,
@@ -204,20 +202,24 @@ impl Tail {
     }
 
     fn advance(&mut self, now: Duration) -> io::Result<Outcome> {
-        if let Some(next) = self.next.take() {
-            self.change_over(next, now)?;
-            return Ok(Outcome::Readable);
-        }
         let seen = file::look(&self.path);
         self.size_bytes = seen.as_ref().ok().map(|seen| seen.size_bytes);
         let id = seen.as_ref().ok().map(|seen| seen.id);
+        if let Some(next) =
+            self.next.take_if(|next| next.until.is_some() || id != held_id(&self.held))
+        {
+            let is_passed = id.is_some_and(|id| id != next.id);
+            self.change_over(next, is_passed, now)?;
+            return Ok(Outcome::Readable);
+        }
+        self.next = None;
         match seen.and_then(|seen| self.present(seen, now)) {
             Err(err) if err.kind() == ErrorKind::NotFound => {
                 self.absent(now)?;
                 Ok(Outcome::Absent)
             }
             Err(err) => {
-                if self.held.as_ref().is_some_and(|held| Some(held.source.id) != id) {
+                if held_id(&self.held) != id {
                     // What is wrong at the path is told, not what the old file can no longer say.
                     let _ = self.hear_held(now);
                 }
@@ -238,8 +240,9 @@ impl Tail {
 
     fn first_sight(&mut self, now: Duration) -> io::Result<()> {
         let (file, seen) = file::open(&self.path)?;
-        let from = newest::start(&file, seen.size_bytes, self.newest)?;
-        let source = Source::at(file, seen.id, from)?;
+        // Known can be what came late from a file that was moved away and is back.
+        let Comparison { new_from, .. } = compare(&file, &self.given, seen.size_bytes)?;
+        let source = Source::at(file, seen.id, new_from)?;
         if std::mem::take(&mut self.is_awaited) {
             self.given.items.push(Item::Found);
         }
@@ -305,15 +308,19 @@ impl Tail {
         let (file, seen) = file::open(&self.path)?;
         let rewrite = Rewrite::noticed(seen.size_bytes, now);
         self.rewrite = None;
-        self.change_over(Next { file, id: seen.id, rewrite, until: None, is_told: false }, now)
+        self.change_over(
+            Next { file, id: seen.id, rewrite, until: None, is_told: false },
+            false,
+            now,
+        )
     }
 
     /// Takes the steps from the held file to another as far as they can be taken now.
-    fn change_over(&mut self, mut next: Next, now: Duration) -> io::Result<()> {
+    fn change_over(&mut self, mut next: Next, is_passed: bool, now: Duration) -> io::Result<()> {
         let seen = file::signature(&next.file)?;
-        self.size_bytes = Some(seen.size_bytes);
         if next.until.is_none() {
-            self.decide(&mut next, seen, now)?;
+            let is_ready = next.rewrite.is_done(seen, now) || is_passed;
+            self.decide(&mut next, is_ready)?;
         }
         let Some(held) = &mut self.held else { return Ok(()) };
         let progress = match next.until {
@@ -329,11 +336,10 @@ impl Tail {
     }
 
     /// Finds out whether the other file goes on where the held one ends; if not, and once it is at rest, tells so.
-    fn decide(&mut self, next: &mut Next, seen: Signature, now: Duration) -> io::Result<()> {
+    fn decide(&mut self, next: &mut Next, is_ready: bool) -> io::Result<()> {
         let Some(held) = &mut self.held else { return Ok(()) };
         if !held.source.goes_on_in(&next.file)? {
-            let is_passed = file::look(&self.path).is_ok_and(|there| there.id != next.id);
-            if !next.rewrite.is_done(seen, now) && !is_passed {
+            if !is_ready {
                 return Ok(());
             }
             if !held.source.stands_in(held.source.file()).unwrap_or(true) {
@@ -453,6 +459,10 @@ impl Tail {
             self.given.items.insert(0, Item::Recovered);
         }
     }
+}
+
+fn held_id(held: &Option<Held>) -> Option<Id> {
+    held.as_ref().map(|held| held.source.id)
 }
 
 impl Rewrite {

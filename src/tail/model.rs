@@ -191,6 +191,10 @@ impl Model {
 
     fn replace(&mut self, content: Vec<u8>) {
         if let At::File(old) = self.at {
+            if self.disks[old].heard_until.is_some_and(|until| until != Duration::MAX) {
+                // Moved back and copied before anybody looked: its unread lines would be heard in both places.
+                return;
+            }
             self.leave(old);
             let new = self.create("tmp", content);
             fs::rename(self.dir.path().join("tmp"), self.path()).unwrap();
@@ -199,6 +203,22 @@ impl Model {
     }
 
     fn apply(&mut self, op: &Op) {
+        if let (
+            Op::Truncate { .. }
+            | Op::Regrow { .. }
+            | Op::RewriteEnd { .. }
+            | Op::Purge { .. }
+            | Op::StaleWriter,
+            At::File(it),
+        ) = (op, self.at)
+        {
+            // What a writer takes away before anybody can have read it need not come.
+            let unread = lines(&self.disks[it].content);
+            self.due.retain(|text| unread.iter().all(|(_, line)| line != text));
+            // A file that had lost its place is heard only as long as it grows.
+            let disk = &mut self.disks[it];
+            disk.heard_until = disk.heard_until.filter(|&until| until == Duration::MAX);
+        }
         match (op.clone(), self.at) {
             (Op::Append { lines, end }, At::File(it)) => self.append(it, lines, end),
             (Op::Trickle { bytes }, At::File(it)) => {
@@ -259,7 +279,9 @@ impl Model {
                 content.extend(self.fresh(more, "\n"));
                 // A line left half in the old file ends otherwise there, if at all.
                 if content.len() > self.disks[it].content.len() {
-                    self.disks[it].unwritten = self.fresh(1, "\n");
+                    let is_whole = self.disks[it].content.trim_ascii_end().ends_with(b"}");
+                    self.disks[it].unwritten =
+                        if is_whole { b"\n".to_vec() } else { self.fresh(1, "\n") };
                 }
                 self.replace(content);
             }
@@ -269,7 +291,7 @@ impl Model {
             }
             (Op::SwapLink { lines }, At::File(old)) => {
                 self.leave(old);
-                let name = format!("target{}", self.tokens);
+                let name = format!("target{}", self.disks.len());
                 let content = self.fresh(lines, "\n");
                 let new = self.create(&name, content);
                 symlink(self.dir.path().join(&name), self.dir.path().join("link")).unwrap();
@@ -314,19 +336,17 @@ impl Model {
 
     /// Other lines in place of the last ones, under the same size and time.
     fn rewrite_end(&mut self, it: usize, count: usize) {
-        let mut fresh = self.fresh(count, "\n");
-        let disk = &mut self.disks[it];
-        if disk.unwritten.is_empty() && disk.content.len() >= fresh.len() {
-            let keep = disk.content.len() - fresh.len();
-            if keep > 0 && disk.content[keep - 1] != b'\n' {
-                fresh[0] = b'\n';
+        let places = lines(&self.disks[it].content);
+        let mtime = self.disks[it].file.metadata().unwrap().modified().unwrap();
+        for (at, text) in places.iter().rev().take(count) {
+            let fresh = self.fresh(1, "");
+            if text.len() == fresh.len() {
+                let disk = &mut self.disks[it];
+                disk.file.write_all_at(&fresh, *at).unwrap();
+                disk.content[*at as usize..][..fresh.len()].copy_from_slice(&fresh);
             }
-            let mtime = disk.file.metadata().unwrap().modified().unwrap();
-            disk.file.write_all_at(&fresh, keep as u64).unwrap();
-            disk.file.set_modified(mtime).unwrap();
-            disk.content.truncate(keep);
-            disk.content.extend_from_slice(&fresh);
         }
+        self.disks[it].file.set_modified(mtime).unwrap();
     }
 
     fn write_late(&mut self, which: usize, count: usize) {
@@ -334,6 +354,10 @@ impl Model {
             (0..self.disks.len()).filter(|&it| self.at != At::File(it)).rev().collect();
         let Some(&it) = away.get(which) else { return };
         self.append(it, count, "\n");
+        if self.aside == Some(it) {
+            // Its late lines would be the only ones known when it is back, and those before them old.
+            self.aside = None;
+        }
         if self.disks[it].heard_until.is_some_and(|until| self.now + STEP < until) {
             self.leave(it);
         }
@@ -345,6 +369,7 @@ impl Model {
             && self.met.last() != Some(&it)
         {
             self.met.push(it);
+            self.aside = self.aside.filter(|&aside| aside == it);
         }
         let poll = self.tail.poll(self.now);
         if !poll.more {
@@ -390,7 +415,7 @@ impl Model {
             .collect();
         assert!(!holders.is_empty(), "{place:?} stands nowhere");
         assert!(self.held.values().all(|(held, _)| *held != text), "{text:?} came twice");
-        if self.at == At::Nothing || holders.iter().all(|&it| self.at != At::File(it)) {
+        if holders.iter().any(|&it| self.at != At::File(it)) {
             self.strays.insert(text.clone());
         }
         self.given.insert(text.clone());
