@@ -329,11 +329,14 @@ mod tests {
 
     #[test]
     fn what_does_not_belong_to_a_line_does_not_make_it_long() {
-        let nuls = vec![0; 3 << 20];
+        let nuls = vec![0; 2 << 20];
         check_long(&[b"x", &nuls[..], b"\ny\n"].concat(), 0, 1, 1);
         check_long(&[b"x", &nuls[..], b"x\ny\n"].concat(), 0, KEPT_BYTES, nuls.len() as u64 + 2);
-        check(vec![b' '; 3 << 20], &[]);
-        check([&[b' '; 3 << 20][..], b"\na\n"].concat(), &[((3 << 20) + 1, "a")]);
+        check(vec![b' '; 9000], &[]);
+        assert_eq!(
+            read(&mut Lines::at(0), [&[b' '; 2 << 20][..], b"\na\n"])[0].offset,
+            (2 << 20) + 1
+        );
     }
 
     #[test]
@@ -422,7 +425,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 30, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig { cases: 15, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
         fn nor_does_it_with_lines_of_any_length(
