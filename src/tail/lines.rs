@@ -425,11 +425,11 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 15, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
         fn nor_does_it_with_lines_of_any_length(
-            content in runs(8, 700_000),
+            content in runs(6, 600_000),
             sizes in proptest::collection::vec(prop_oneof![1usize..8, 1000usize..100_000], 1..8),
         ) {
             let mut records = Vec::new();
