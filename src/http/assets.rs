@@ -36,6 +36,7 @@ macro_rules! asset {
 const ASSETS: &[Asset] = &[
     asset!("index.html", HTML),
     asset!("live.css", CSS),
+    asset!("live.js", JAVASCRIPT),
     asset!("batch.js", JAVASCRIPT),
     asset!("chart.js", JAVASCRIPT),
     asset!("dom.js", JAVASCRIPT),
@@ -43,14 +44,13 @@ const ASSETS: &[Asset] = &[
     asset!("filter.js", JAVASCRIPT),
     asset!("format.js", JAVASCRIPT),
     asset!("json.js", JAVASCRIPT),
-    asset!("live.js", JAVASCRIPT),
     asset!("render.js", JAVASCRIPT),
     asset!("secrets.js", JAVASCRIPT),
     asset!("stream.js", JAVASCRIPT),
     asset!("tally.js", JAVASCRIPT),
     asset!("favicon.svg", SVG),
-    asset!("favicon-off.svg", SVG),
     asset!("favicon-wait.svg", SVG),
+    asset!("favicon-off.svg", SVG),
 ];
 
 /// Where the files come from.

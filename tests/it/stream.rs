@@ -19,8 +19,7 @@ fn it_opens_at_once_with_retry_and_its_headers() {
 
 #[test]
 fn an_append_arrives_within_200_ms_as_event_id_and_data() {
-    let program = Program::start(&[]);
-    program.append(&prompt("old"));
+    let program = Program::start_with(&prompt("old"), &[]);
     let mut stream = program.stream("", &[]);
     assert_eq!(stream.frame().unwrap().retry, Some(2000));
     // The first line may come from before the stream was open; the second is timed.

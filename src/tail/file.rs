@@ -1,0 +1,158 @@
+//! What the operating system says about a file: which one it is, what state it is in, and its bytes.
+//!
+//! Only regular files are ever opened (a FIFO would block, a device may act on it), and never blocking, because
+//! the path can come to name something else between the look and the opening.
+//! Invariant: nothing is written, locked or created; no state is held here.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+/// How much is read at a time, in bytes.
+pub(super) const BLOCK_BYTES: usize = 64 << 10;
+
+/// `open(2)`'s flag, from each system's `fcntl.h`.
+const O_NONBLOCK: i32 = if cfg!(any(target_os = "linux", target_os = "android")) {
+    if cfg!(any(target_arch = "mips", target_arch = "mips64")) {
+        0x80
+    } else if cfg!(any(target_arch = "sparc", target_arch = "sparc64")) {
+        0x4000
+    } else {
+        0x800
+    }
+} else {
+    0x4
+};
+
+/// Which file it is; stays true of an open file until it is closed, and not longer: numbers are used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Id {
+    dev: u64,
+    ino: u64,
+}
+
+/// Who may read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Access {
+    mode: u32,
+    uid: u32,
+    gid: u32,
+}
+
+/// What differs, as a rule, after anything was done to a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Signature {
+    pub(super) id: Id,
+    pub(super) size_bytes: u64,
+    pub(super) access: Access,
+    /// Seconds and nanoseconds; compared, never ordered.
+    mtime: (i64, i64),
+    /// As `mtime`; unlike it, nobody can set it back.
+    ctime: (i64, i64),
+}
+
+impl Signature {
+    fn of(meta: &Metadata) -> Signature {
+        Signature {
+            id: Id { dev: meta.dev(), ino: meta.ino() },
+            size_bytes: meta.size(),
+            access: Access { mode: meta.mode(), uid: meta.uid(), gid: meta.gid() },
+            mtime: (meta.mtime(), meta.mtime_nsec()),
+            ctime: (meta.ctime(), meta.ctime_nsec()),
+        }
+    }
+}
+
+/// The regular file at the path; without opening it.
+///
+/// # Errors
+/// `NotFound` if nothing is there; otherwise the message says what is wrong, in words that can follow the path.
+pub(super) fn look(path: &Path) -> io::Result<Signature> {
+    let meta = std::fs::metadata(path).map_err(|err| explain("cannot be looked at", err))?;
+    regular(&meta)
+}
+
+/// The file at the path, open, and its state.
+///
+/// # Errors
+/// As for [`look`].
+pub(super) fn open(path: &Path) -> io::Result<(File, Signature)> {
+    look(path)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(O_NONBLOCK)
+        .open(path)
+        .map_err(|err| explain("cannot be opened", err))?;
+    let seen = signature(&file)?;
+    Ok((file, seen))
+}
+
+/// The state of an open file.
+pub(super) fn signature(file: &File) -> io::Result<Signature> {
+    let meta = file.metadata().map_err(|err| explain("cannot be looked at", err))?;
+    regular(&meta)
+}
+
+/// Reads what there is at the offset, up to the buffer's length; 0 at the file's end.
+pub(super) fn read_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    #[cfg(test)]
+    fault::strike(offset)?;
+    loop {
+        match file.read_at(buf, offset) {
+            Err(err) if err.kind() == ErrorKind::Interrupted => {}
+            done => return done.map_err(|err| explain("cannot be read", err)),
+        }
+    }
+}
+
+/// Reads as much of the span as there is.
+pub(super) fn read_span(file: &File, from: u64, to: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; to.saturating_sub(from) as usize];
+    let mut len = 0;
+    while len < bytes.len() {
+        match read_at(file, &mut bytes[len..], from + len as u64)? {
+            0 => break,
+            read => len += read,
+        }
+    }
+    bytes.truncate(len);
+    Ok(bytes)
+}
+
+fn regular(meta: &Metadata) -> io::Result<Signature> {
+    let kind = meta.file_type();
+    let what = match kind {
+        _ if kind.is_file() => return Ok(Signature::of(meta)),
+        _ if kind.is_dir() => "is a directory",
+        _ if kind.is_fifo() => "is a FIFO",
+        _ if kind.is_socket() => "is a socket",
+        _ => "is a device",
+    };
+    Err(io::Error::other(format!("{what}, not a file")))
+}
+
+fn explain(what: &str, err: io::Error) -> io::Error {
+    io::Error::new(err.kind(), format!("{what}: {}", err.to_string().to_lowercase()))
+}
+
+/// Lets reads fail in tests, as a bad disk or a lost mount would.
+#[cfg(test)]
+pub(super) mod fault {
+    use std::cell::Cell;
+    use std::io;
+
+    thread_local!(static FROM: Cell<u64> = const { Cell::new(u64::MAX) });
+
+    /// From now on this thread's reads at or after the offset fail.
+    pub(in crate::tail) fn set(from: u64) {
+        FROM.set(from);
+    }
+
+    pub(super) fn strike(offset: u64) -> io::Result<()> {
+        if offset < FROM.get() {
+            return Ok(());
+        }
+        Err(io::Error::other("cannot be read: input/output error (os error 5)"))
+    }
+}

@@ -1,0 +1,92 @@
+//! What one poll gives out, and what is remembered of it.
+//!
+//! Invariant: every line gets the next number, once; a poll gives out a bounded amount.
+
+use super::known::Known;
+use super::lines::Record;
+use super::{Item, Kept, Line, Poll, Reason};
+
+/// How many bytes one poll reads, so that nobody waits long for it.
+const POLL_BYTES: usize = 1 << 20;
+
+/// How many items one poll gives out, give or take one block's: a block can hold very many very short lines.
+const POLL_ITEMS: usize = 4096;
+
+pub(super) struct Given {
+    pub(super) items: Vec<Item>,
+    pub(super) known: Known,
+    pub(super) newest: usize,
+    pub(super) is_whole: fn(&[u8]) -> bool,
+    /// There is more to do at once.
+    pub(super) more: bool,
+    next_seq: u64,
+    poll_bytes: usize,
+    left_bytes: usize,
+}
+
+impl Given {
+    pub(super) fn new(newest: usize, is_whole: fn(&[u8]) -> bool) -> Given {
+        let known = Known::new(newest);
+        Given {
+            items: Vec::new(),
+            known,
+            newest,
+            is_whole,
+            more: false,
+            next_seq: 0,
+            poll_bytes: POLL_BYTES,
+            left_bytes: 0,
+        }
+    }
+
+    pub(super) fn begin(&mut self) {
+        self.refill();
+        self.more = false;
+    }
+
+    pub(super) fn finish(&mut self) -> Poll {
+        Poll { more: self.more || self.is_full(), items: std::mem::take(&mut self.items) }
+    }
+
+    /// Lets a whole poll's bytes be read from here on.
+    pub(super) fn refill(&mut self) {
+        self.more |= self.left_bytes == 0;
+        self.left_bytes = self.poll_bytes;
+    }
+
+    /// How many bytes may still be read.
+    pub(super) fn left_bytes(&self) -> usize {
+        self.left_bytes
+    }
+
+    /// Makes polls smaller than they are, so that a few bytes take many.
+    #[cfg(test)]
+    pub(super) fn set_poll_bytes(&mut self, bytes: usize) {
+        self.poll_bytes = bytes;
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.left_bytes == 0 || self.items.len() >= POLL_ITEMS
+    }
+
+    pub(super) fn count(&mut self, read_bytes: usize) {
+        self.left_bytes = self.left_bytes.saturating_sub(read_bytes);
+    }
+
+    pub(super) fn give(&mut self, record: Record) {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        self.known.remember(seq, &record);
+        let Record { offset, bytes, len_bytes } = record;
+        self.items.push(Item::Line(Line { seq, offset, bytes, len_bytes }));
+    }
+
+    pub(super) fn give_all(&mut self, records: impl IntoIterator<Item = Record>) {
+        records.into_iter().for_each(|record| self.give(record));
+    }
+
+    pub(super) fn reset(&mut self, reason: Reason, kept: Vec<Kept>) {
+        self.known.retain(&kept);
+        self.items.push(Item::Reset { reason, kept });
+    }
+}

@@ -1,0 +1,174 @@
+//! One open file and how far it has been read, with the bytes before that place to recognise it by.
+//!
+//! Invariant: bytes count only if the anchor still stood after they were read, so nothing of a file that was
+//! rewritten meanwhile is taken for growth.
+//! Known weakness: a rewrite that leaves the anchor's bytes in their place is not seen.
+
+use super::Given;
+use super::file::{self, BLOCK_BYTES, Id, Signature};
+use super::lines::{Lines, Record};
+use super::{Kept, newest};
+use std::fs::File;
+use std::io;
+
+/// How many bytes before the read position are compared: enough for any two histories to differ in.
+const ANCHOR_BYTES: usize = 4 << 10;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// Everything up to the limit is read.
+    End,
+    /// This poll has read enough; there may be more.
+    Full,
+    /// What was read before is no longer there.
+    Gone,
+}
+
+pub(super) struct Source {
+    file: File,
+    pub(super) id: Id,
+    /// The last bytes before the read position.
+    anchor: Vec<u8>,
+    lines: Lines,
+}
+
+impl Source {
+    /// To be read from this offset on, which is where a line begins or a record ended.
+    pub(super) fn at(file: File, id: Id, offset: u64) -> io::Result<Source> {
+        let anchor = tail_before(&file, offset)?;
+        Ok(Source { file, id, anchor, lines: Lines::at(offset) })
+    }
+
+    /// The same content in another file, read on from the same place; a held half line is taken along.
+    pub(super) fn moved_to(&self, file: File, id: Id) -> Source {
+        Source { file, id, anchor: self.anchor.clone(), lines: self.lines.clone() }
+    }
+
+    pub(super) fn seek(&mut self, offset: u64) -> io::Result<()> {
+        self.anchor = tail_before(&self.file, offset)?;
+        self.lines = Lines::at(offset);
+        Ok(())
+    }
+
+    /// Goes on with another handle of the same file.
+    pub(super) fn set_file(&mut self, file: File) {
+        self.file = file;
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    pub(super) fn read_bytes(&self) -> u64 {
+        self.lines.position()
+    }
+
+    pub(super) fn signature(&self) -> io::Result<Signature> {
+        file::signature(&self.file)
+    }
+
+    /// Where the file ends; where reading has come to, if it cannot be said.
+    pub(super) fn end_bytes(&self) -> u64 {
+        self.signature().map_or(self.read_bytes(), |seen| seen.size_bytes)
+    }
+
+    /// Reads what there is, at most up to this offset, and gives out its lines.
+    pub(super) fn read(&mut self, until: u64, given: &mut Given) -> io::Result<Progress> {
+        let mut block = vec![0; BLOCK_BYTES];
+        loop {
+            if given.is_full() {
+                return Ok(Progress::Full);
+            }
+            let at = self.read_bytes();
+            let room = BLOCK_BYTES.min(given.left_bytes());
+            let wanted = until.saturating_sub(at).min(room as u64) as usize;
+            let len = file::read_at(&self.file, &mut block[..wanted], at)?;
+            if !self.stands_in(&self.file)? {
+                return Ok(Progress::Gone);
+            }
+            if len == 0 {
+                given.give_all(self.lines.settle(given.is_whole));
+                return Ok(Progress::End);
+            }
+            self.take(&block[..len], given);
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8], given: &mut Given) {
+        given.count(bytes.len());
+        self.lines.push(bytes, |record| given.give(record));
+        let kept = ANCHOR_BYTES.saturating_sub(bytes.len()).min(self.anchor.len());
+        self.anchor.drain(..self.anchor.len() - kept);
+        self.anchor.extend_from_slice(&bytes[bytes.len().saturating_sub(ANCHOR_BYTES)..]);
+    }
+
+    /// Whether the file has the bytes before the read position in the same place.
+    pub(super) fn stands_in(&self, file: &File) -> io::Result<bool> {
+        let to = self.read_bytes();
+        Ok(file::read_span(file, to - self.anchor.len() as u64, to)? == self.anchor)
+    }
+
+    /// Whether the other file goes on where this one ends, unread bytes included.
+    pub(super) fn goes_on_in(&self, file: &File) -> io::Result<bool> {
+        let end = self.end_bytes();
+        if !self.stands_in(file)? {
+            return Ok(false);
+        }
+        // An old file that cannot be read any more has nothing unread.
+        let Ok(unread) = tail_before(&self.file, end) else { return Ok(true) };
+        Ok(end <= self.read_bytes() || unread == tail_before(file, end)?)
+    }
+}
+
+fn tail_before(file: &File, offset: u64) -> io::Result<Vec<u8>> {
+    file::read_span(file, offset.saturating_sub(ANCHOR_BYTES as u64), offset)
+}
+
+/// What a file's content means to one who knows some of its lines.
+pub(super) struct Comparison {
+    pub(super) kept: Vec<Kept>,
+    /// Where the lines begin that are new.
+    pub(super) new_from: u64,
+}
+
+/// Looks for known lines among the newest of the file. If it holds none, the newest lines are new: as many of those
+/// that were there when it had `noticed_bytes`, and all that came after.
+pub(super) fn compare(file: &File, given: &Given, noticed_bytes: u64) -> io::Result<Comparison> {
+    let end = file::signature(file)?.size_bytes;
+    let (mut kept, mut known_to) = (Vec::new(), None);
+    if !given.known.is_empty() {
+        let mut matcher = given.known.matcher();
+        let from = newest::start(file, end, given.newest)?;
+        each_record(file, from, end, given.is_whole, |record| {
+            if let Some(seq) = matcher.find(&record) {
+                kept.push(Kept { seq, offset: record.offset });
+                known_to = Some(record.end());
+            }
+        })?;
+    }
+    let new_from = match known_to {
+        Some(offset) => offset,
+        None => newest::start(file, noticed_bytes.min(end), given.newest)?,
+    };
+    Ok(Comparison { kept, new_from })
+}
+
+fn each_record(
+    file: &File,
+    from: u64,
+    to: u64,
+    is_whole: fn(&[u8]) -> bool,
+    mut give: impl FnMut(Record),
+) -> io::Result<()> {
+    let mut lines = Lines::at(from);
+    while lines.position() < to {
+        let at = lines.position();
+        let block = file::read_span(file, at, to.min(at + BLOCK_BYTES as u64))?;
+        if block.is_empty() {
+            break;
+        }
+        lines.push(&block, &mut give);
+    }
+    lines.settle(is_whole).into_iter().for_each(give);
+    Ok(())
+}
