@@ -3,7 +3,7 @@
  * The events the page holds: each once, newest first, bounded.
  *
  * What comes waits in `pending` until it is settled into `items`. A backlog that is read again replaces the history but
- * keeps the items it still has, open ones open: by id, else by the line's text, as a restarted server gives new ids.
+ * keeps the items of lines it still has, open ones open: a restarted server gives them new ids.
  *
  * Invariant: no node, no clock, no network.
  */
@@ -67,28 +67,24 @@ export class Feed {
     const stays = (other) => !isHistory(other) || other.id > lastEventId;
     this.pending = this.pending.filter(stays);
     this.waiting = this.pending.length;
-    this.items = bounded(this.items.filter(stays).concat(lines).sort((a, b) => b.id - a.id));
+    this.items = bounded(this.items.filter(stays).concat(lines));
     this.#backlogId = lastEventId;
     this.lastId ||= lastEventId;
   }
 }
 
-/** What is open is kept before what is newer. */
+/** Newest first; what is open is kept before what is newer. */
 function bounded(items) {
+  items.sort((a, b) => b.id - a.id);
   let room = HELD - items.filter(({ open }) => open).length;
   return items.length <= HELD ? items : items.filter(({ open }) => open || (room -= 1) >= 0);
 }
 
-/** Finds the item of an event, each item once. @param {Item[]} lines */
+/** Finds the item of a line, each item once. @param {Item[]} lines newest first, as they are asked for */
 function finder(lines) {
-  const byId = new Map(lines.map((line) => [line.id, line]));
   const byText = new Map(lines.map((line) => [line.event.data.rawLine, /** @type {Item[]} */ ([])]));
   for (const line of lines) byText.get(line.event.data.rawLine)?.push(line);
-  return ({ id, data }) => {
-    const found = byId.get(id) ?? byText.get(data.rawLine)?.find((line) => byId.has(line.id));
-    if (found) byId.delete(found.id);
-    return found;
-  };
+  return ({ data }) => byText.get(data.rawLine)?.shift();
 }
 
 /** @param {LiveEvent} event */

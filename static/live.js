@@ -12,7 +12,7 @@ import { Chart } from "./chart.js";
 import { el, mark, parts, say } from "./dom.js";
 import { Feed, HELD, noticeKind } from "./feed.js";
 import { EVERYTHING, fromHash, matcher, toHash } from "./filter.js";
-import { KINDS, ago, bytes, clip, clock, isHistory, isTyped, lastSegment, number, plural, shortId } from "./format.js";
+import { KINDS, ago, bytes, clip, clock, isHistory, isTyped, item, lastSegment, number, plural, shortId } from "./format.js";
 import { Table } from "./render.js";
 import { masked } from "./secrets.js";
 import { Stream } from "./stream.js";
@@ -38,6 +38,8 @@ const page = {
   /** Whether the newest row is out of sight. */
   isReading: false,
   rows: ROWS,
+  /** Events of today that are no rows. @type {Item[]} */
+  earlier: [],
   /** @type {State} */
   state: "connecting",
   brokenSince: 0,
@@ -101,26 +103,38 @@ function flush() {
   askHealth();
 }
 
-/** What the server holds takes the place of the history rows. */
-async function load(limit) {
+async function backlog(limit) {
   const answer = await fetch(`/api/claude/live/backlog?limit=${limit}`);
   if (!answer.ok) throw answer;
-  feed.load(await answer.json(), Date.now());
-  page.isLoaded = true;
-  page.lastMs ||= feed.items[0]?.ms ?? 0;
-  draw();
+  return answer.json();
 }
 
-/** Older events are read at once only where the day's totals need them. */
+/** What the server holds takes the place of the history rows. */
+async function load(limit) {
+  feed.load(await backlog(limit), Date.now());
+  page.isLoaded = true;
+  page.lastMs ||= feed.items[0]?.ms ?? 0;
+  page.earlier = [];
+  draw();
+  if (limit < HELD && feed.items.length >= limit && today(feed.items, Date.now()).isPartial) loadEarlier().catch(() => {});
+}
+
+/** Of a day with more events than rows, the totals and the chart have all. */
+async function loadEarlier() {
+  const { events } = await backlog(HELD);
+  const oldest = feed.items[feed.items.length - 1];
+  page.earlier = events.filter(({ id }) => id < oldest.id).map((event) => item(event, 0));
+  drawShape(Date.now());
+}
+
 async function start() {
   try {
     await load(FIRST);
+    stream.start();
   } catch (problem) {
     stateChanged(/** @type {any} */ (problem).status === 401 ? "locked" : "reconnecting", 0);
-    return setTimeout(start, RETRY_MS);
+    setTimeout(start, RETRY_MS);
   }
-  stream.start();
-  if (today(feed.items, Date.now()).isPartial && feed.items.length >= FIRST) load(HELD).catch(reload);
 }
 
 async function older() {
@@ -155,7 +169,7 @@ function draw() {
 }
 
 function drawShape(now) {
-  const held = [...feed.pending, ...feed.items];
+  const held = [...feed.pending, ...feed.items, ...page.earlier];
   const { isPartial, ...totals } = today(held, now);
   for (const name in totals) say(at[name], number(totals[name]) + (isPartial && held.length >= HELD ? "+" : ""));
   chart.draw(hour(held, now));

@@ -23,7 +23,7 @@ const RULES = Object.entries({
   "password in a URL": /(:\/\/[^\s:@/"']{0,80}:)[^\s@/"']{1,200}(?=@)/g,
   authorization: /(\b(?:Bearer|Basic)\s{1,9})[\w.~+/=-]{12,}/gi,
   password:
-    /((?:password|passwd|passphrase|secret|token|api[_-]?key|access[_-]?key|(?<![a-z])(?:pass|pwd|pw))\\?["']?\s{0,9}[:=]\s{0,9}\\?["']?)[^\s"'\\,;()<>[\]{}]{4,}/gi,
+    /((?:password|passwd|passphrase|secret|token|api[_-]?key|access[_-]?key|(?<![a-z])(?:pass|pwd|pw))\\?["']?\s{0,9}[:=]\s{0,9}\\?["']?)[^\s"'`\\,;()<>[\]{}]{4,}/gi,
 });
 
 /** A JSON key whose string is masked whole. */
