@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * When to do what often has reason to be done: at once after a quiet while, else once a period.
+ * At once after a quiet while, else once a period.
  *
  * Invariant: `run` is not called twice within a period, and once more after the last `poke`.
  */
@@ -10,16 +10,16 @@ const PERIOD_MS = 1000;
 
 /** @param {() => any} run @returns {() => void} poke */
 export function batch(run, now = () => performance.now(), later = setTimeout) {
-  let [due, isWaiting] = [0, false];
-  const flush = () => {
-    isWaiting = false;
-    due = now() + PERIOD_MS;
-    run();
-  };
-  return () => {
-    if (isWaiting) return;
-    if (now() >= due) return flush();
-    isWaiting = true;
-    later(flush, due - now());
-  };
+	let [due, isWaiting] = [0, false];
+	const flush = () => {
+		isWaiting = false;
+		due = now() + PERIOD_MS;
+		run();
+	};
+	return () => {
+		if (isWaiting) return;
+		if (now() >= due) return flush();
+		isWaiting = true;
+		later(flush, due - now());
+	};
 }

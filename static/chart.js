@@ -8,88 +8,86 @@ import { el, mark, say } from "./dom.js";
 import { clip, clock, hue, lastSegment, number, plural } from "./format.js";
 import { masked } from "./secrets.js";
 
-/** In units of the drawing, which is stretched. */
+/** In units of the drawing, which is stretched: sixty steps are its width. */
 const STEP = 10;
 const BAR = 8;
+const WIDTH = 600;
 const HEIGHT = 48;
 /** A lower scale would make a lone prompt a tower. */
 const LEAST_TOP = 4;
-/** Projects that are named before "more". */
+/** Projects named before "more". */
 const NAMED = 4;
 const NAME_CHARS = 24;
 
 export class Chart {
-  /** @type {Minute[]} */
-  #hour = [];
-  #drawn = "";
-  #at = -1;
-  #readout = el("p", { class: "readout" });
-  #bars = el("svg", { "aria-hidden": true, preserveAspectRatio: "none" });
+	/** @type {Minute[]} */
+	#hour = [];
+	#drawn = "";
+	#at = -1;
+	#readout = el("p", { class: "readout" });
+	#bars = el("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, "aria-hidden": true, preserveAspectRatio: "none" });
 
-  /** @param {HTMLElement} place @param {(minute: Minute) => void} go */
-  constructor(place, go) {
-    this.place = place;
-    this.go = go;
-    place.append(this.#readout, this.#bars);
-    place.addEventListener("pointermove", (event) => this.#point(this.#under(event)));
-    place.addEventListener("click", (event) => go(this.#hour[this.#under(event)]));
-    place.addEventListener("keydown", (event) => this.#key(event));
-    for (const end of ["pointerleave", "blur"]) place.addEventListener(end, () => this.#point(-1));
-  }
+	/** @param {HTMLElement} place @param {(minute: Minute) => void} go */
+	constructor(place, go) {
+		this.place = place;
+		this.go = go;
+		place.append(this.#readout, this.#bars);
+		place.addEventListener("pointermove", (event) => this.#point(this.#under(event)));
+		place.addEventListener("click", (event) => go(this.#hour[this.#under(event)]));
+		place.addEventListener("keydown", (event) => this.#key(event));
+		for (const end of ["pointerleave", "blur"]) place.addEventListener(end, () => this.#point(-1));
+	}
 
-  /** @param {Minute[]} hour */
-  draw(hour) {
-    const drawn = JSON.stringify(hour);
-    if (drawn === this.#drawn) return;
-    this.#drawn = drawn;
-    this.#hour = hour;
-    const top = Math.max(LEAST_TOP, ...hour.map(({ total }) => total));
-    mark(this.#bars, "viewBox", `0 0 ${hour.length * STEP} ${HEIGHT}`);
-    this.#bars.replaceChildren(...hour.map(({ parts }, at) => column(parts, at * STEP, HEIGHT / top)));
-    this.#point(this.#at);
-  }
+	draw(hour) {
+		const drawn = JSON.stringify(hour);
+		if (drawn === this.#drawn) return;
+		this.#drawn = drawn;
+		this.#hour = hour;
+		const top = Math.max(LEAST_TOP, ...hour.map(({ total }) => total));
+		this.#bars.replaceChildren(...hour.map(({ parts }, at) => column(parts, at * STEP, HEIGHT / top)));
+		this.#point(this.#at);
+	}
 
-  #under({ clientX }) {
-    const { left, width } = this.#bars.getBoundingClientRect();
-    return this.#within(Math.floor(((clientX - left) / width) * this.#hour.length));
-  }
+	#under({ clientX }) {
+		const { left, width } = this.#bars.getBoundingClientRect();
+		return this.#within(Math.floor(((clientX - left) / width) * this.#hour.length));
+	}
 
-  #within(at) {
-    return Math.max(0, Math.min(this.#hour.length - 1, at));
-  }
+	#within(at) {
+		return Math.max(0, Math.min(this.#hour.length - 1, at));
+	}
 
-  #key(event) {
-    const at = this.#at < 0 ? this.#hour.length - 1 : this.#at;
-    const by = { ArrowLeft: -1, ArrowRight: 1, ArrowDown: -1, ArrowUp: 1, Home: -Infinity, End: Infinity, Enter: 0 }[event.key];
-    if (by === undefined) return;
-    event.preventDefault();
-    this.#point(this.#within(at + by));
-    if (by === 0) this.go(this.#hour[at]);
-  }
+	#key(event) {
+		const at = this.#at < 0 ? this.#hour.length - 1 : this.#at;
+		const by = { ArrowLeft: -1, ArrowRight: 1, ArrowDown: -1, ArrowUp: 1, Home: -Infinity, End: Infinity, Enter: 0 }[event.key];
+		if (by === undefined) return;
+		event.preventDefault();
+		this.#point(this.#within(at + by));
+		if (by === 0) this.go(this.#hour[at]);
+	}
 
-  /** @param {number} at -1 for none */
-  #point(at) {
-    this.#bars.querySelector(".pointed")?.classList.remove("pointed");
-    this.#bars.children[at]?.classList.add("pointed");
-    this.#at = at;
-    const all = this.#hour.reduce((sum, { total }) => sum + total, 0);
-    const text = at < 0 ? `last hour: ${plural(all, "prompt")}` : describe(this.#hour[at]);
-    say(this.#readout, text);
-    mark(this.place, "aria-valuenow", String(at < 0 ? this.#hour.length - 1 : at));
-    mark(this.place, "aria-valuetext", text);
-  }
+	/** @param {number} at -1 for none */
+	#point(at) {
+		this.#bars.querySelector(".pointed")?.classList.remove("pointed");
+		this.#bars.children[at]?.classList.add("pointed");
+		this.#at = at;
+		const all = this.#hour.reduce((sum, { total }) => sum + total, 0);
+		const text = at < 0 ? `last hour: ${plural(all, "prompt")}` : describe(this.#hour[at]);
+		say(this.#readout, text);
+		mark(this.place, "aria-valuenow", String(at < 0 ? this.#hour.length - 1 : at));
+		mark(this.place, "aria-valuetext", text);
+	}
 }
 
-/** @param {Minute} minute */
 function describe({ ms, total, parts }) {
-  const named = parts.slice(0, NAMED).map(([path, count]) => `${masked(clip(lastSegment(path), NAME_CHARS)) || "no project"} ${number(count)}`);
-  if (parts.length > NAMED) named.push(`${parts.length - NAMED} more`);
-  return [`${clock(ms)}: ${plural(total, "prompt")}`, ...named].join(" · ");
+	const named = parts.slice(0, NAMED).map(([path, count]) => `${masked(clip(lastSegment(path), NAME_CHARS))} ${number(count)}`);
+	if (parts.length > NAMED) named.push(`${parts.length - NAMED} more`);
+	return [`${clock(ms)}: ${plural(total, "prompt")}`, ...named].join(" · ");
 }
 
 function column(parts, x, scale) {
-  let y = HEIGHT;
-  const rect = (name, y, height, hue) => el("rect", { class: name, x, y, width: BAR, height, "--hue": hue });
-  const bars = parts.map(([project, count]) => rect("bar", (y -= count * scale), count * scale, hue(project)));
-  return el("g", {}, rect("back", 0, HEIGHT, 0), rect("ground", HEIGHT - 1, 1, 0), bars);
+	let y = HEIGHT;
+	const rect = (name, y, height, hue) => el("rect", { class: name, x, y, width: BAR, height, "--hue": hue });
+	const bars = parts.map(([project, count]) => rect("bar", (y -= count * scale), count * scale, hue(project)));
+	return el("g", {}, rect("back", 0, HEIGHT, 0), rect("ground", HEIGHT - 1, 1, 0), bars);
 }

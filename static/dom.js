@@ -12,13 +12,13 @@ const SVG = new Set(["svg", "g", "rect"]);
  * @param {string} tag @param {Record<string, any>} [props] @param {...any} children @returns {any}
  */
 export function el(tag, props = {}, ...children) {
-  const node = SVG.has(tag) ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
-  for (const [name, value] of Object.entries(props)) {
-    if (name.startsWith("--")) node.style.setProperty(name, value);
-    else if (value !== false) node.setAttribute(name, value);
-  }
-  node.append(...flat(children));
-  return node;
+	const node = SVG.has(tag) ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+	for (const [name, value] of Object.entries(props)) {
+		if (name.startsWith("--")) node.style.setProperty(name, value);
+		else if (value !== false) node.setAttribute(name, value);
+	}
+	node.append(...flat(children));
+	return node;
 }
 
 /** @param {any[]} children */
@@ -26,17 +26,17 @@ export const flat = (children) => children.flat(Infinity).filter(Boolean);
 
 /** Writes only what differs: an unchanged page costs no layout. @param {Element} node */
 export function say(node, text) {
-  if (node.textContent !== text) node.textContent = text;
+	if (node.textContent !== text) node.textContent = text;
 }
 
 /** The same for an attribute; false removes it. @param {Element} node */
 export function mark(node, name, value) {
-  if (value === false) node.removeAttribute(name);
-  else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, String(value));
+	if (value === false) node.removeAttribute(name);
+	else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, String(value));
 }
 
 /** The page's own elements, by the last word of their ids. @returns {Record<string, any>} */
 export function parts() {
-  const named = document.querySelectorAll("[id^=claude-live-]");
-  return Object.fromEntries(Array.from(named, (node) => [node.id.split("-")[2], node]));
+	const named = document.querySelectorAll("[id^=claude-live-]");
+	return Object.fromEntries(Array.from(named, (node) => [node.id.split("-")[2], node]));
 }

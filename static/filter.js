@@ -5,30 +5,28 @@
  * Invariant: pure.
  */
 
-/** @type {Readonly<Filter>} */
 export const EVERYTHING = { q: "", kind: "", project: "", session: "" };
 
-/** @param {string} hash @returns {Filter} */
+/** @returns {any} a filter */
 export function fromHash(hash) {
-  const given = new URLSearchParams(hash.slice(1));
-  const [q, kind, project, session] = Object.keys(EVERYTHING).map((name) => given.get(name) ?? "");
-  return { q, kind, project, session };
+	const given = new URLSearchParams(hash.slice(1));
+	return Object.fromEntries(Object.keys(EVERYTHING).map((name) => [name, given.get(name) ?? ""]));
 }
 
-/** Empty if it lets everything through. @param {Filter} filter */
+/** Empty if it lets everything through. */
 export function toHash(filter) {
-  const set = Object.entries(filter).filter(([, value]) => value);
-  return set.length ? `#${new URLSearchParams(set)}` : "";
+	const set = Object.entries(filter).filter(([, value]) => value);
+	return set.length ? `#${new URLSearchParams(set)}` : "";
 }
 
 /** Every word must occur, `-word` must not. @param {Filter} filter @returns {(item: Item) => boolean} */
 export function matcher({ q, ...wanted }) {
-  const words = q.toLowerCase().split(/\s+/).filter(Boolean);
-  const fields = Object.entries(wanted).filter(([, value]) => value);
-  return (item) => fields.every(([field, value]) => item[field] === value) && words.every((word) => fits(item, word));
+	const words = q.toLowerCase().split(/\s+/).filter(Boolean);
+	const fields = Object.entries(wanted).filter(([, value]) => value);
+	return (item) => fields.every(([field, value]) => item[field] === value) && words.every((word) => fits(item, word));
 }
 
 function fits(item, word) {
-  item.haystack ??= [item.text, item.project, item.session, item.event.data?.rawLine].join("\n").toLowerCase();
-  return /^-./.test(word) ? !item.haystack.includes(word.slice(1)) : item.haystack.includes(word);
+	item.haystack ??= [item.text, item.project, item.session, item.event.data?.rawLine].join("\n").toLowerCase();
+	return /^-./.test(word) ? !item.haystack.includes(word.slice(1)) : item.haystack.includes(word);
 }

@@ -6,7 +6,7 @@
  */
 import { secrets } from "./secrets.js";
 
-/** A row shows so many of a prompt's lines, and so many characters of them. */
+/** In a row. */
 const ROW_LINES = 3;
 const ROW_CHARS = 600;
 
@@ -15,47 +15,46 @@ const HUES = 16;
 
 /** The sign and the name of each kind of row. @type {Record<string, string[]>} */
 export const KINDS = {
-  prompt: ["›", "prompt"],
-  command: ["/", "slash command"],
-  shell: ["!", "shell command"],
-  broken: ["⚠", "malformed line"],
-  file: ["≡", "file change"],
-  notice: ["i", "notice"],
-  error: ["×", "error"],
-  other: ["·", "other event"],
+	prompt: ["›", "prompt"],
+	command: ["/", "slash command"],
+	shell: ["!", "shell command"],
+	broken: ["⚠", "malformed line"],
+	file: ["≡", "file change"],
+	notice: ["i", "notice"],
+	error: ["×", "error"],
+	other: ["·", "other event"],
 };
 
 /** The kind and the words of each type of event. */
 const TYPES = new Map(Object.entries({
-  "history.append": prompt,
-  "file.changed": ({ path, change, size }) => ["file", `${path} ${change}${size >= 0 ? ` · ${bytes(size)}` : ""}`],
-  "server.notice": ({ msg, kind }) => ["notice", String(msg ?? kind)],
-  "server.error": ({ msg, kind, path }) => ["error", [msg ?? kind, path].filter(Boolean).join(" · ")],
+	"history.append": prompt,
+	"file.changed": ({ path, change, size }) => ["file", `${path} ${change}${size >= 0 ? ` · ${bytes(size)}` : ""}`],
+	"server.notice": ({ msg, kind }) => ["notice", String(msg ?? kind)],
+	"server.error": ({ msg, kind, path }) => ["error", [msg ?? kind, path].filter(Boolean).join(" · ")],
 }));
 
 /** A slash command is one word; `/home/me/notes.md is wrong` is a prompt. */
 const SLASH_COMMAND = /^\/[\w:.-]+(?:\s|$)/;
 
-/** `now` stands for a time that cannot be read. @param {LiveEvent} event @returns {Item} */
+/** `now` is for a time that cannot be read. @param {LiveEvent} event @returns {Item} */
 export function item(event, now) {
-  const data = event.data ?? {};
-  const { project = "", sessionId: session = "" } = data.summary ?? {};
-  const [kind, text] = TYPES.get(event.type)?.(data) ?? ["other", JSON.stringify(event)];
-  return { id: event.id, ms: Date.parse(event.ts) || now, kind, text, project, session, open: false, event };
+	const data = event.data ?? {};
+	const { project = "", sessionId: session = "" } = data.summary ?? {};
+	const [kind, text] = TYPES.get(event.type)?.(data) ?? ["other", JSON.stringify(event)];
+	return { id: event.id, ms: Date.parse(event.ts) || now, kind, text, project, session, open: false, event };
 }
 
 function prompt({ parseError, rawLine, summary }) {
-  const text = summary?.display;
-  if (parseError) return ["broken", rawLine];
-  if (typeof text !== "string") return ["other", rawLine];
-  if (SLASH_COMMAND.test(text)) return ["command", text];
-  return [text.startsWith("!") ? "shell" : "prompt", text];
+	const text = summary?.display;
+	if (parseError) return ["broken", rawLine];
+	if (typeof text !== "string") return ["other", rawLine];
+	if (SLASH_COMMAND.test(text)) return ["command", text];
+	return [text.startsWith("!") ? "shell" : "prompt", text];
 }
 
-/** @param {Item} item */
 export const isHistory = ({ event }) => event.type === "history.append";
 
-/** Whether a person typed it. @param {Item} item */
+/** Whether a person typed it. */
 export const isTyped = ({ kind }) => ["prompt", "command", "shell"].includes(kind);
 
 /** In milliseconds. */
@@ -64,8 +63,8 @@ const NOW_MS = 5_000;
 
 /** @param {number} ms of age */
 export function ago(ms) {
-  const [unit, length] = UNITS.find(([, length]) => ms >= Math.max(length, NOW_MS)) ?? [];
-  return length ? `${Math.floor(ms / length)}${unit}` : "now";
+	const [unit, length] = UNITS.find(([, length]) => ms >= Math.max(length, NOW_MS)) ?? [];
+	return length ? `${Math.floor(ms / length)}${unit}` : "now";
 }
 
 const EXACT = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
@@ -77,9 +76,9 @@ export const number = (count) => count.toLocaleString();
 export const plural = (count, one) => `${number(count)} ${one}${count === 1 ? "" : "s"}`;
 
 export function bytes(count) {
-  const step = Math.min(3, Math.floor(Math.log10(Math.max(count, 1)) / 3));
-  const scaled = count / 1000 ** step;
-  return `${step && scaled < 100 ? scaled.toFixed(1) : Math.round(scaled)} ${["B", "KB", "MB", "GB"][step]}`;
+	const step = Math.min(3, Math.floor(Math.log10(Math.max(count, 1)) / 3));
+	const scaled = count / 1000 ** step;
+	return `${step && scaled < 100 ? scaled.toFixed(1) : Math.round(scaled)} ${["B", "KB", "MB", "GB"][step]}`;
 }
 
 /** Of a path of any system. */
@@ -89,55 +88,50 @@ export const shortId = (session) => session.slice(0, 8);
 
 /** In degrees; a name has the same every day. */
 export function hue(name) {
-  let hash = 2166136261;
-  for (let at = 0; at < name.length; at += 1) hash = Math.imul(hash ^ name.charCodeAt(at), 16777619);
-  return (((hash >>> 8) % HUES) * 360) / HUES;
+	let hash = 2166136261;
+	for (let at = 0; at < name.length; at += 1) hash = Math.imul(hash ^ name.charCodeAt(at), 16777619);
+	return (((hash >>> 8) % HUES) * 360) / HUES;
 }
 
 /** @param {string} text */
 export function firstLines(text) {
-  const lines = text.trimEnd().split("\n");
-  const all = lines.slice(0, ROW_LINES).join("\n");
-  const head = clip(all, ROW_CHARS);
-  return { head, moreLines: lines.length - ROW_LINES, isCut: head !== lines.join("\n") };
+	const lines = text.trimEnd().split("\n");
+	const all = lines.slice(0, ROW_LINES).join("\n");
+	const head = clip(all, ROW_CHARS);
+	return { head, moreLines: lines.length - ROW_LINES, isCut: head !== lines.join("\n") };
 }
 
 /** Cuts no emoji in two. */
 export function clip(text, chars) {
-  if (text.length <= chars) return text;
-  return text.slice(0, chars).replace(/[\uD800-\uDBFF]$/, "") + "…";
+	if (text.length <= chars) return text;
+	return text.slice(0, chars).replace(/[\uD800-\uDBFF]$/, "") + "…";
 }
 
 /** Placeholders of Claude Code, `code`, and characters that do not show or act on the text around them. */
 const SPECIAL =
-  /\[(?<chip>Pasted text #\d+(?: \+\d+ lines)?|(?:Image|Audio) #\d+|\.{3}Truncated text #\d+ \+\d+ lines\.{3})\]|`(?<code>[^`\n]{1,200})`|(?<odd>[\0-\x08\x0B-\x1F\x7F-\x9F\u061C\u200B\u200E\u200F\u2028-\u202E\u2060-\u206F\uFEFF]{1,40})/g;
+	/\[(?<chip>Pasted text #\d+(?: \+\d+ lines)?|(?:Image|Audio) #\d+|\.{3}Truncated text #\d+ \+\d+ lines\.{3})\]|`(?<code>[^`\n]{1,200})`|(?<odd>[\0-\x08\x0B-\x1F\x7F-\x9F\u061C\u200B\u200E\u200F\u2028-\u202E\u2060-\u206F\uFEFF]{1,40})/g;
 
 /** @param {string} text @returns {Piece[]} secrets, and what `between` finds in the rest */
 export function pieces(text, between = special) {
-  return split(text, secrets(text), between, ({ name }, part) => ({ kind: "secret", text: part, name }));
+	return split(text, secrets(text), between, ({ name }, part) => ({ kind: "secret", text: part, name }));
 }
 
 export const verbatim = (text) => [{ kind: "text", text }];
 
 function special(text) {
-  const found = Array.from(text.matchAll(SPECIAL), ({ 0: all, index, groups }) => ({ start: index, end: index + all.length, ...groups }));
-  return split(text, found, verbatim, ({ chip, code, odd }) => {
-    if (odd) return { kind: "odd", text: codePoints(odd) };
-    return chip ? { kind: "chip", text: chip } : { kind: "code", text: code };
-  });
+	const found = Array.from(text.matchAll(SPECIAL), ({ 0: all, index, groups }) => ({ start: index, end: index + all.length, ...groups }));
+	return split(text, found, verbatim, ({ chip, code, odd }) => {
+		if (odd) return { kind: "odd", text: `U+${odd.charCodeAt(0).toString(16)}` };
+		return chip ? { kind: "chip", text: chip } : { kind: "code", text: code };
+	});
 }
 
 function split(text, spans, between, within) {
-  let rest = 0;
-  const out = spans.flatMap((span) => {
-    const before = text.slice(rest, span.start);
-    rest = span.end;
-    return [...(before ? between(before) : []), within(span, text.slice(span.start, span.end))];
-  });
-  return rest < text.length ? out.concat(between(text.slice(rest))) : out;
-}
-
-function codePoints(odd) {
-  const names = Array.from(odd.slice(0, 4), (char) => char.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0"));
-  return names.join(" ") + (odd.length > 4 ? "…" : "");
+	let rest = 0;
+	const out = spans.flatMap((span) => {
+		const before = text.slice(rest, span.start);
+		rest = span.end;
+		return [...(before ? between(before) : []), within(span, text.slice(span.start, span.end))];
+	});
+	return rest < text.length ? out.concat(between(text.slice(rest))) : out;
 }

@@ -18,9 +18,8 @@ import { masked } from "./secrets.js";
 import { Stream } from "./stream.js";
 import { hour, today } from "./tally.js";
 
-/** Events at first. */
+/** Events at first, and rows at most until older events are asked for. */
 const FIRST = 200;
-/** Rows at most, until older events are asked for. */
 const ROWS = 500;
 const RETRY_MS = 2_000;
 const TICK_MS = 1_000;
@@ -32,26 +31,26 @@ const NAME = document.title;
 const kept = memory();
 const at = parts();
 const page = {
-  filter: fromHash(location.hash),
-  isLoaded: false,
-  isPaused: false,
-  /** Whether the newest row is out of sight. */
-  isReading: false,
-  rows: ROWS,
-  /** Events of today that are no rows. @type {Item[]} */
-  earlier: [],
-  /** @type {State} */
-  state: "connecting",
-  brokenSince: 0,
-  lastMs: 0,
-  /** When one last looked; 0 for never. */
-  left: Number(kept.claudeLiveLeft ?? 0),
-  unseen: 0,
-  notifies: kept.claudeLiveNotifies === "true" && globalThis.Notification?.permission === "granted",
-  /** What /healthz said. @type {any} */
-  health: {},
-  /** The last reconnect; `missed` is negative until it is known. @type {any} */
-  back: { missed: NaN },
+	filter: fromHash(location.hash),
+	isLoaded: false,
+	isPaused: false,
+	/** Whether the newest row is out of sight. */
+	isReading: false,
+	rows: ROWS,
+	/** Events of today that are no rows. @type {Item[]} */
+	earlier: [],
+	/** @type {State} */
+	state: "connecting",
+	brokenSince: 0,
+	lastMs: 0,
+	/** When one last looked; 0 for never. */
+	left: Number(kept.claudeLiveLeft ?? 0),
+	unseen: 0,
+	notifies: kept.claudeLiveNotifies === "true",
+	/** What /healthz said. @type {any} */
+	health: {},
+	/** The last reconnect; `missed` is negative until it is known. @type {any} */
+	back: { missed: NaN },
 };
 
 const feed = new Feed();
@@ -63,207 +62,206 @@ const reload = batch(() => load(Math.max(FIRST, feed.items.filter(isHistory).len
 const askHealth = batch(readHealth);
 const notifySoon = batch(notify);
 
-/** What the next visit knows of this one; nothing where storage is switched off. @returns {any} */
+/** For the next visit; nothing where storage is switched off. @returns {any} */
 function memory() {
-  try {
-    return localStorage;
-  } catch {
-    return {};
-  }
+	try {
+		return localStorage;
+	} catch {
+		return {};
+	}
 }
 
 function heard(type, data) {
-  if (type === "ping") return askHealth();
-  const event = JSON.parse(data);
-  const now = Date.now();
-  const fresh = feed.accept(event, now);
-  const kind = noticeKind(event);
-  if (kind === "stream.resync") page.back.isGap = true;
-  if (kind === "stream.resync" || kind === "history.reset") reload();
-  if (!fresh) return;
-  page.lastMs = now;
-  if (document.hidden) page.unseen += 1;
-  if (page.notifies && !document.hasFocus() && isTyped(fresh) && matcher(page.filter)(fresh)) told.push(fresh) && notifySoon();
-  poke();
+	if (type === "ping") return askHealth();
+	const event = JSON.parse(data);
+	const now = Date.now();
+	const fresh = feed.accept(event, now);
+	const isGap = noticeKind(event) === "stream.resync";
+	page.back.isGap ||= isGap;
+	if (isGap || noticeKind(event) === "history.reset") reload();
+	if (!fresh) return;
+	page.lastMs = now;
+	if (document.hidden) page.unseen += 1;
+	if (page.notifies && !document.hasFocus() && isTyped(fresh) && matcher(page.filter)(fresh)) told.push(fresh) && notifySoon();
+	poke();
 }
 
 function stateChanged(state, brokenSince) {
-  if (state !== "live" && page.state === "live") page.back = { from: feed.lastId, missed: -1 };
-  if (state === "live") page.back.at ??= Date.now();
-  if (state === "live") askHealth();
-  page.state = state;
-  page.brokenSince = brokenSince;
-  drawState();
+	if (state !== "live" && page.state === "live") page.back = { from: feed.lastId, missed: -1 };
+	if (state === "live") page.back.at ??= Date.now();
+	if (state === "live") askHealth();
+	page.state = state;
+	page.brokenSince = brokenSince;
+	drawState();
 }
 
 function flush() {
-  if (document.hidden) return drawState();
-  if (!page.isPaused && !page.isReading) feed.settle();
-  draw();
-  askHealth();
+	if (document.hidden) return drawState();
+	if (!page.isPaused && !page.isReading) feed.settle();
+	draw();
+	askHealth();
 }
 
 async function backlog(limit) {
-  const answer = await fetch(`/api/claude/live/backlog?limit=${limit}`);
-  if (!answer.ok) throw answer;
-  return answer.json();
+	const answer = await fetch(`/api/claude/live/backlog?limit=${limit}`);
+	if (!answer.ok) throw answer;
+	return answer.json();
 }
 
 /** What the server holds takes the place of the history rows. */
 async function load(limit) {
-  feed.load(await backlog(limit), Date.now());
-  page.isLoaded = true;
-  page.lastMs ||= feed.items[0]?.ms ?? 0;
-  page.earlier = [];
-  draw();
-  if (limit < HELD && feed.items.length >= limit && today(feed.items, Date.now()).isPartial) loadEarlier().catch(() => {});
+	feed.load(await backlog(limit), Date.now());
+	page.isLoaded = true;
+	page.lastMs ||= feed.items[0]?.ms ?? 0;
+	page.earlier = [];
+	draw();
+	if (limit < HELD && feed.items.length >= limit && today(feed.items, Date.now()).isPartial) loadEarlier().catch(() => {});
 }
 
-/** Of a day with more events than rows, the totals and the chart have all. */
+/** The totals have all events of a day, if they are no rows. */
 async function loadEarlier() {
-  const { events } = await backlog(HELD);
-  const oldest = feed.items[feed.items.length - 1];
-  page.earlier = events.filter(({ id }) => id < oldest.id).map((event) => item(event, 0));
-  drawShape(Date.now());
+	const { events } = await backlog(HELD);
+	const oldest = feed.items[feed.items.length - 1];
+	page.earlier = events.filter(({ id }) => id < oldest.id).map((event) => item(event, 0));
+	drawShape(Date.now());
 }
 
 async function start() {
-  try {
-    await load(FIRST);
-    stream.start();
-  } catch (problem) {
-    stateChanged(/** @type {any} */ (problem).status === 401 ? "locked" : "reconnecting", 0);
-    setTimeout(start, RETRY_MS);
-  }
+	try {
+		await load(FIRST);
+		stream.start();
+	} catch {
+		stateChanged("reconnecting", 0);
+		setTimeout(start, RETRY_MS);
+	}
 }
 
 async function older() {
-  page.rows = HELD;
-  await load(HELD).catch(reload);
+	page.rows = HELD;
+	await load(HELD).catch(reload);
 }
 
 async function goTo({ ms }) {
-  const isThere = (shown) => shown.ms < ms + MINUTE_MS;
-  if (!table.shown.some(isThere)) await older();
-  table.focus(table.shown.findIndex(isThere));
+	const isThere = (shown) => shown.ms < ms + MINUTE_MS;
+	if (!table.shown.some(isThere)) await older();
+	table.focus(table.shown.findIndex(isThere));
 }
 
-/** @param {Partial<Filter>} change */
 function narrow(change) {
-  page.filter = { ...page.filter, ...change };
-  history.replaceState(null, "", toHash(page.filter) || location.pathname);
-  draw();
+	page.filter = { ...page.filter, ...change };
+	history.replaceState(null, "", toHash(page.filter) || location.pathname);
+	draw();
 }
 
 function draw() {
-  const now = Date.now();
-  const there = feed.items.filter(({ isCleared }) => !isCleared);
-  const wanted = there.filter(matcher(page.filter));
-  table.show(wanted.slice(0, page.rows), now, page.left);
-  say(at.hidden.firstElementChild, `${number(there.length - wanted.length)} hidden`);
-  drawShape(now);
-  drawTools();
-  drawChoices();
-  drawEmpty();
-  drawState();
+	const now = Date.now();
+	const there = feed.items.filter(({ isCleared }) => !isCleared);
+	const wanted = there.filter(matcher(page.filter));
+	table.show(wanted.slice(0, page.rows), now, page.left);
+	say(at.hidden, `${number(there.length - wanted.length)} hidden: show all`);
+	drawShape(now);
+	drawTools();
+	drawChoices();
+	drawEmpty();
+	drawState();
 }
 
 function drawShape(now) {
-  const held = [...feed.pending, ...feed.items, ...page.earlier];
-  const { isPartial, ...totals } = today(held, now);
-  for (const name in totals) say(at[name], number(totals[name]) + (isPartial && held.length >= HELD ? "+" : ""));
-  chart.draw(hour(held, now));
+	const held = [...feed.pending, ...feed.items, ...page.earlier];
+	const { isPartial, ...totals } = today(held, now);
+	for (const name in totals) say(at[name], number(totals[name]) + (isPartial && held.length >= HELD ? "+" : ""));
+	chart.draw(hour(held, now));
 }
 
 function drawTools() {
-  const { filter, isPaused, isReading } = page;
-  const { items, waiting } = feed;
-  if (at.search.value.trim() !== filter.q) at.search.value = filter.q;
-  say(at.pause, isPaused ? `Resume${waiting ? ` · ${number(waiting)} waiting` : ""}` : "Pause");
-  mark(at.pause, "aria-pressed", String(isPaused));
-  mark(at.notify, "aria-pressed", String(page.notifies));
-  say(at.clear, items.some(({ isCleared }) => isCleared) ? "Show again" : "Clear");
-  say(at.new, `${number(waiting)} new`);
-  at.new.hidden = isPaused || !isReading || !waiting;
-  at.hidden.hidden = !toHash(filter);
-  at.older.hidden = page.rows === HELD || items.length < FIRST;
+	const { filter, isPaused, isReading } = page;
+	const { items, waiting } = feed;
+	if (at.search.value.trim() !== filter.q) at.search.value = filter.q;
+	say(at.pause, isPaused ? `Resume${waiting ? ` · ${number(waiting)} waiting` : ""}` : "Pause");
+	mark(at.pause, "aria-pressed", String(isPaused));
+	mark(at.notify, "aria-pressed", String(page.notifies));
+	say(at.clear, items.some(({ isCleared }) => isCleared) ? "Show again" : "Clear");
+	say(at.new, `${number(waiting)} new`);
+	at.new.hidden = isPaused || !isReading || !waiting;
+	at.hidden.hidden = !toHash(filter);
+	at.older.hidden = page.rows === HELD || items.length < FIRST;
 }
 
 function drawChoices() {
-  const name = (value) => masked(clip(lastSegment(value), NAME_CHARS));
-  choices("kind", (kind) => KINDS[kind]?.[1] ?? kind);
-  choices("project", name);
-  choices("session", (session) => name(shortId(session)));
+	const name = (value) => masked(clip(lastSegment(value), NAME_CHARS));
+	choices("kind", (kind) => KINDS[kind]?.[1] ?? kind);
+	choices("project", name);
+	choices("session", (session) => name(shortId(session)));
 }
 
-/** A select offers what is there and what is chosen; it does not change while it is used. */
+/** Offers what is there and what is chosen; does not change while it is used. */
 function choices(field, name) {
-  const select = at[field];
-  const chosen = page.filter[field];
-  const values = ["", ...new Set([...feed.items.map((item) => item[field]), chosen].filter(Boolean))];
-  if (String(values) !== select.dataset.values && select !== document.activeElement) {
-    select.replaceChildren(...values.map((value) => el("option", { value }, value ? name(value) : `All ${field}s`)));
-    select.dataset.values = values;
-  }
-  select.value = chosen;
-  mark(select, "data-chosen", chosen !== "");
+	const select = at[field];
+	const chosen = page.filter[field];
+	const values = ["", ...new Set([...feed.items.map((item) => item[field]), chosen].filter(Boolean))];
+	if (String(values) !== select.dataset.values && select !== document.activeElement) {
+		select.replaceChildren(...values.map((value) => el("option", { value }, value ? name(value) : `All ${field}s`)));
+		select.dataset.values = values;
+	}
+	select.value = chosen;
+	mark(select, "data-chosen", chosen !== "");
 }
 
 function drawEmpty() {
-  at.empty.hidden = !page.isLoaded || table.shown.length > 0;
-  const [title, hint] = emptyWords(page.health.history);
-  say(at.empty.firstElementChild, title);
-  say(at.empty.lastElementChild, hint);
+	at.empty.hidden = !page.isLoaded || table.shown.length > 0;
+	const [title, hint] = emptyWords(page.health.history);
+	say(at.empty.firstElementChild, title);
+	say(at.empty.lastElementChild, hint);
 }
 
 function emptyWords(history) {
-  if (toHash(page.filter)) return ["Nothing matches", "No event held here fits the search and the filters."];
-  if (feed.items.length) return ["Cleared", "New events appear here; “Show again” brings back the others."];
-  if (history?.exists === false) return [`Waiting for ${history.path}`, "Claude Code makes it at the first prompt. Type one, and it appears here."];
-  return ["Waiting for the first prompt", "Type one in Claude Code, and it appears here. To see how that looks: claude-live --demo"];
+	if (toHash(page.filter)) return ["Nothing matches", ""];
+	if (feed.items.length) return ["Cleared", "“Show again” brings the rows back."];
+	if (history?.exists === false) return [`Waiting for ${history.path}`, "Claude Code makes it at the first prompt: type one, and it appears here."];
+	return ["Waiting for the first prompt", "Type one in Claude Code, or see how it looks with claude-live --demo"];
 }
 
 /** Icon, words, and what to do. */
 function stateWords() {
-  if (page.state === "live") return ["", "live"];
-  if (page.state === "offline") return ["-off", `offline since ${clock(page.brokenSince)}`, `No answer from ${location.host}. Start claude-live there again: this page then goes on.`];
-  if (page.state === "locked") return ["-off", "token wanted", "This server wants its token. Open its address with /?token=… once: this page then goes on."];
-  return ["-wait", `${page.state}…`];
+	if (page.state === "live") return ["", "live"];
+	if (page.state === "offline") return ["-off", `offline since ${clock(page.brokenSince)}`, `No answer from ${location.host}. Start claude-live there again: this page then goes on.`];
+	if (page.state === "locked") return ["-off", "token wanted", "This server wants its token. Open its address with /?token=… once: this page then goes on."];
+	return ["-wait", `${page.state}…`];
 }
 
 function drawState() {
-  const [icon, words, advice = ""] = stateWords();
-  mark(at.conn, "data-state", page.state);
-  say(at.conn, words);
-  mark(at.icon, "href", `/static/favicon${icon}.svg`);
-  say(at.banner, advice);
-  at.banner.hidden = !advice;
-  document.title = page.unseen ? `(${number(page.unseen)}) ${NAME}` : NAME;
-  drawStatus();
+	const [icon, words, advice = ""] = stateWords();
+	mark(at.conn, "data-state", page.state);
+	say(at.conn, words);
+	mark(at.icon, "href", `/static/favicon${icon}.svg`);
+	say(at.banner, advice);
+	at.banner.hidden = !advice;
+	document.title = page.unseen ? `(${number(page.unseen)}) ${NAME}` : NAME;
+	drawStatus();
 }
 
 function drawStatus() {
-  const { health: { history, counters }, lastMs, back } = page;
-  const words = [
-    lastMs ? `last event ${ago(Date.now() - lastMs).replace(/\d.*/, "$& ago")}` : "no event yet",
-    history && `${history.path} ${history.exists ? `${bytes(history.readBytes)} of ${bytes(history.sizeBytes)} read` : "is not there yet"}`,
-    `${plural(table.shown.length, "row")} shown`,
-    counters && `${number(counters.parseErrors)} malformed`,
-    counters && `${number(counters.oversizedLines)} too long`,
-    back.missed >= 0 && `reconnected ${clock(back.at)}: ${back.isGap ? "gap reloaded" : `${number(back.missed)} replayed`}`,
-  ].filter(Boolean);
-  if (at.status.childElementCount !== words.length) at.status.replaceChildren(...words.map(() => el("span")));
-  words.forEach((text, index) => say(at.status.children[index], text));
+	const { health: { history, counters }, lastMs, back } = page;
+	const words = [
+		lastMs ? `last event ${ago(Date.now() - lastMs).replace(/\d.*/, "$& ago")}` : "no event yet",
+		history && `${history.path} ${history.exists ? `${bytes(history.readBytes)} of ${bytes(history.sizeBytes)} read` : "is not there yet"}`,
+		`${plural(table.shown.length, "row")} shown`,
+		counters && `${number(counters.parseErrors)} malformed`,
+		counters && `${number(counters.oversizedLines)} too long`,
+		back.missed >= 0 && `reconnected ${clock(back.at)}: ${back.isGap ? "gap reloaded" : `${number(back.missed)} replayed`}`,
+	].filter(Boolean);
+	if (at.status.childElementCount !== words.length) at.status.replaceChildren(...words.map(() => el("span")));
+	words.forEach((text, index) => say(at.status.children[index], text));
 }
 
 async function readHealth() {
-  const answer = await fetch("/healthz").catch(() => null);
-  if (!answer?.ok) return;
-  page.health = await answer.json();
-  const { back } = page;
-  if (back.at && back.missed < 0) back.missed = Math.max(0, page.health.lastEventId - back.from);
-  drawEmpty();
-  drawStatus();
+	const answer = await fetch("/healthz").catch(() => null);
+	if (!answer?.ok) return;
+	page.health = await answer.json();
+	const { back } = page;
+	if (back.at && back.missed < 0) back.missed = Math.max(0, page.health.lastEventId - back.from);
+	drawEmpty();
+	drawStatus();
 }
 
 /** @type {Item[]} */
@@ -271,93 +269,96 @@ let told = [];
 
 /** One on the screen whatever the number of tabs. */
 function notify() {
-  const [{ project, text }] = told;
-  const title = told.length > 1 ? `${told.length} new prompts` : lastSegment(project) || "New prompt";
-  new Notification(masked(title), { body: masked(clip(text, BODY_CHARS)), tag: NAME }).onclick = () => focus();
-  told = [];
+	const [{ project, text }] = told;
+	const title = told.length > 1 ? `${told.length} new prompts` : lastSegment(project) || "New prompt";
+	new Notification(masked(title), { body: masked(clip(text, BODY_CHARS)), tag: NAME }).onclick = () => focus();
+	told = [];
 }
 
 function leave() {
-  kept.claudeLiveLeft = Date.now();
+	kept.claudeLiveLeft = Date.now();
 }
 
 /** Nothing is drawn for nobody; on return a mark says where one was. */
 function looked() {
-  if (document.hidden) return leave();
-  if (feed.waiting) page.left = Number(kept.claudeLiveLeft);
-  page.unseen = 0;
-  flush();
-  stream.hurry();
+	if (document.hidden) return leave();
+	if (feed.waiting) page.left = Number(kept.claudeLiveLeft);
+	page.unseen = 0;
+	flush();
+	stream.hurry();
 }
 
 /** What buttons (`data-do`) and keys do. @type {Record<string, () => any>} */
 const ACTIONS = {
-  pause() {
-    page.isPaused = !page.isPaused;
-    flush();
-  },
-  clear() {
-    const isCleared = !feed.items.some((item) => item.isCleared);
-    for (const item of feed.items) item.isCleared = isCleared;
-    draw();
-  },
-  async notify() {
-    page.notifies = !page.notifies && (await globalThis.Notification?.requestPermission()) === "granted";
-    kept.claudeLiveNotifies = page.notifies;
-    drawTools();
-  },
-  newest() {
-    scrollTo({ top: 0, behavior: "instant" });
-    page.isReading = false;
-    flush();
-    table.focus(0);
-  },
-  down: () => table.move(1),
-  up: () => table.move(-1),
-  search: () => at.search.focus(),
-  everything: () => narrow(EVERYTHING),
-  help: () => (at.keys.open ? at.keys.close() : at.keys.showModal()),
-  older,
+	pause() {
+		page.isPaused = !page.isPaused;
+		flush();
+	},
+	clear() {
+		const isCleared = !feed.items.some((item) => item.isCleared);
+		for (const item of feed.items) item.isCleared = isCleared;
+		draw();
+	},
+	async notify() {
+		page.notifies = !page.notifies && (await globalThis.Notification?.requestPermission()) === "granted";
+		kept.claudeLiveNotifies = page.notifies;
+		drawTools();
+	},
+	newest() {
+		scrollTo({ top: 0, behavior: "instant" });
+		page.isReading = false;
+		flush();
+		table.focus(0);
+	},
+	down: () => table.move(1),
+	up: () => table.move(-1),
+	search: () => at.search.focus(),
+	everything: () => narrow(EVERYTHING),
+	help: () => (at.keys.open ? at.keys.close() : at.keys.showModal()),
+	older,
 };
 
 const KEYS = { j: "down", k: "up", g: "newest", p: "pause", c: "clear", "/": "search", "?": "help", Escape: "everything" };
 
+function clicked({ target }) {
+	ACTIONS[target.closest("button")?.dataset.do]?.();
+}
+
 function pressed(event) {
-  const isTaken = event.ctrlKey || event.metaKey || event.altKey || at.keys.open;
-  const isTyped = event.target.matches("input, select") && event.key !== "Escape";
-  if (isTaken || isTyped || !Object.hasOwn(KEYS, event.key)) return;
-  event.preventDefault();
-  ACTIONS[KEYS[event.key]]();
+	const { key, target } = event;
+	const isTaken = event.ctrlKey || event.metaKey || event.altKey || at.keys.open;
+	const isTyped = key !== "Escape" && target.matches("input, select");
+	if (isTaken || isTyped || !Object.hasOwn(KEYS, key)) return;
+	event.preventDefault();
+	ACTIONS[KEYS[key]]();
 }
 
 /** @param {IntersectionObserverEntry[]} seen of the edge above the newest row */
 function edgeSeen(seen) {
-  page.isReading = !seen[seen.length - 1].isIntersecting;
-  if (feed.waiting) flush();
+	page.isReading = !seen[seen.length - 1].isIntersecting;
+	if (feed.waiting) flush();
 }
 
 function wire() {
-  at.search.addEventListener("input", () => narrow({ q: at.search.value.trim() }));
-  for (const field of ["kind", "project", "session"]) {
-    at[field].addEventListener("change", () => narrow({ [field]: at[field].value }));
-    at[field].addEventListener("blur", drawChoices);
-  }
-  addEventListener("click", ({ target }) => ACTIONS[/** @type {Element} */ (target).closest("button")?.dataset.do ?? ""]?.());
-  addEventListener("keydown", pressed);
-  addEventListener("visibilitychange", looked);
-  addEventListener("pagehide", leave);
-  addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
-  addEventListener("online", () => stream.hurry());
-  addEventListener("hashchange", () => narrow(fromHash(location.hash)));
-  new IntersectionObserver(edgeSeen).observe(at.edge);
+	at.search.addEventListener("input", () => narrow({ q: at.search.value.trim() }));
+	for (const field of ["kind", "project", "session"]) {
+		at[field].addEventListener("change", () => narrow({ [field]: at[field].value }));
+		at[field].addEventListener("blur", drawChoices);
+	}
+	addEventListener("click", clicked);
+	addEventListener("keydown", pressed);
+	addEventListener("visibilitychange", looked);
+	addEventListener("pagehide", leave);
+	addEventListener("online", () => stream.hurry());
+	addEventListener("hashchange", () => narrow(fromHash(location.hash)));
+	new IntersectionObserver(edgeSeen).observe(at.edge);
 }
 
-/** Times grow older; the rest follows. */
 function tick() {
-  if (document.hidden) return;
-  table.tick(Date.now());
-  drawShape(Date.now());
-  drawStatus();
+	if (document.hidden) return;
+	table.tick(Date.now());
+	drawShape(Date.now());
+	drawStatus();
 }
 
 at.notify.hidden = !globalThis.Notification;

@@ -14,251 +14,242 @@ import { masked, tells } from "./secrets.js";
 /** Strings in the tree, pasted texts: what is longer is cut until "show all". */
 const STRING_CHARS = 400;
 const TEXT_CHARS = 2_000;
-/** What is drawn of a tree at first. */
+/** Of a tree, at first. */
 const ITEMS = 100;
 const LEVELS = 4;
 const NAME_CHARS = 40;
-const REASON_CHARS = 120;
-/** So long a button says what it did. */
 const SAID_MS = 1_500;
 
 /** By button: the place around it, and what a click puts there. @type {WeakMap<Element, any>} */
 const hidden = new WeakMap();
 
 export class Table {
-  /** @type {Item[]} newest first */
-  shown = [];
-  /** @type {Map<Item, { tr: any, time: Element, detail?: any }>} */
-  #rows = new Map();
-  #items = new WeakMap();
+	/** @type {Item[]} newest first */
+	shown = [];
+	/** @type {Map<Item, { tr: any, time: Element, detail?: any }>} */
+	#rows = new Map();
 
-  /** @param {HTMLElement} body @param {(field: string, value: string) => void} pick */
-  constructor(body, pick) {
-    this.body = body;
-    this.pick = pick;
-    body.addEventListener("click", ({ target }) => this.#click(/** @type {Element} */ (target)));
-  }
+	/** @param {HTMLElement} body @param {(field: string, value: string) => void} pick */
+	constructor(body, pick) {
+		this.body = body;
+		this.pick = pick;
+		body.addEventListener("click", ({ target }) => this.#click(target));
+	}
 
-  /** @param {Item[]} items newest first @param {number} left when one last looked; 0 for never */
-  show(items, now, left) {
-    const at = this.#at();
-    const rows = items.map((item) => this.#row(item, now));
-    this.shown = items;
-    this.#place(flat(rows.map(({ tr, detail }) => [tr, detail])));
-    this.#join(rows, left);
-    for (const [item, { tr }] of this.#rows) if (!tr.isConnected) this.#rows.delete(item);
-    if (at >= 0 && this.#at() < 0) this.focus(at);
-  }
+	/** @param {Item[]} items newest first @param {number} left when one last looked; 0 for never */
+	show(items, now, left) {
+		const at = this.#at();
+		const rows = items.map((item) => this.#row(item, now));
+		this.shown = items;
+		this.#place(flat(rows.map(({ tr, detail }) => [tr, detail])));
+		this.#join(rows, left);
+		for (const [item, { tr }] of this.#rows) if (!tr.isConnected) this.#rows.delete(item);
+		if (at >= 0 && this.#at() < 0) this.focus(at);
+	}
 
-  #row(item, now) {
-    const row = this.#rows.get(item) ?? makeRow(item);
-    this.#rows.set(item, row);
-    this.#items.set(row.tr, item);
-    mark(row.tr, "data-event-id", item.id);
-    say(row.time, ago(now - item.ms));
-    return row;
-  }
+	#row(item, now) {
+		const row = this.#rows.get(item) ?? makeRow(item);
+		this.#rows.set(item, row);
+		mark(row.tr, "data-event-id", item.id);
+		say(row.time, ago(now - item.ms));
+		return row;
+	}
 
-  #place(wanted) {
-    const keep = new Set(wanted);
-    for (const old of [...this.body.children]) if (!keep.has(old)) old.remove();
-    let next = this.body.firstElementChild;
-    for (const node of wanted) {
-      if (node === next) next = node.nextElementSibling;
-      else this.body.insertBefore(node, next);
-    }
-  }
+	#place(wanted) {
+		const keep = new Set(wanted);
+		for (const old of [...this.body.children]) if (!keep.has(old)) old.remove();
+		let next = this.body.firstElementChild;
+		for (const node of wanted) {
+			if (node === next) next = node.nextElementSibling;
+			else this.body.insertBefore(node, next);
+		}
+	}
 
-  /** Prompts of one session, one after another, read as one conversation. */
-  #join(rows, left) {
-    const old = left ? this.shown.findIndex(({ ms }) => ms <= left) : 0;
-    rows.forEach(({ tr }, at) => {
-      const isOld = at > 0 && at === old;
-      const { session } = this.shown[at];
-      mark(tr, "data-joined", !isOld && session !== "" && session === this.shown[at - 1]?.session);
-      mark(tr, "data-left", isOld && `you were last here at ${clock(left)}`);
-    });
-  }
+	/** Prompts of one session, one after another, read as one conversation. */
+	#join(rows, left) {
+		const old = left ? this.shown.findIndex(({ ms }) => ms <= left) : 0;
+		rows.forEach(({ tr }, at) => {
+			const isOld = at > 0 && at === old;
+			const { session } = this.shown[at];
+			mark(tr, "data-joined", !isOld && session !== "" && session === this.shown[at - 1]?.session);
+			mark(tr, "data-left", isOld && `you were last here at ${clock(left)}`);
+		});
+	}
 
-  tick(now) {
-    for (const [item, { time }] of this.#rows) say(time, ago(now - item.ms));
-  }
+	tick(now) {
+		for (const [item, { time }] of this.#rows) say(time, ago(now - item.ms));
+	}
 
-  #itemOf(node) {
-    const tr = node.closest("tr");
-    return this.#items.get(tr?.matches(".detail") ? tr.previousElementSibling : tr);
-  }
+	/** @returns {any} */
+	#itemOf(node) {
+		const tr = node.closest("tr");
+		return this.shown.find((item) => [this.#rows.get(item)?.tr, this.#rows.get(item)?.detail].includes(tr));
+	}
 
-  /** Where the focus is among what is shown; -1 if elsewhere. */
-  #at() {
-    const { activeElement } = document;
-    return this.body.contains(activeElement) ? this.shown.indexOf(this.#itemOf(activeElement)) : -1;
-  }
+	/** Where the focus is among what is shown; -1 if elsewhere. */
+	#at() {
+		const { activeElement } = document;
+		return this.body.contains(activeElement) ? this.shown.indexOf(this.#itemOf(activeElement)) : -1;
+	}
 
-  /** @param {number} at an index into what is shown, brought into its range */
-  focus(at) {
-    const row = this.#rows.get(this.shown[Math.min(Math.max(at, 0), this.shown.length - 1)]);
-    row?.tr.querySelector(".open").focus({ preventScroll: true });
-    row?.tr.scrollIntoView({ block: "nearest" });
-  }
+	/** @param {number} at an index into what is shown, brought into its range */
+	focus(at) {
+		const row = this.#rows.get(this.shown[Math.min(Math.max(at, 0), this.shown.length - 1)]);
+		row?.tr.querySelector(".open").focus({ preventScroll: true });
+		row?.tr.scrollIntoView({ block: "nearest" });
+	}
 
-  move(by) {
-    const at = this.#at();
-    this.focus(at < 0 ? 0 : at + by);
-  }
+	move(by) {
+		const at = this.#at();
+		this.focus(at < 0 ? 0 : at + by);
+	}
 
-  /** @param {Element} target */
-  #click(target) {
-    const item = this.#itemOf(target);
-    const button = target.closest("button");
-    const { pick, copy } = button?.dataset ?? {};
-    if (!item) return;
-    if (button && hidden.has(button)) reveal(button);
-    else if (pick) this.pick(pick, item[pick]);
-    else if (copy) copyFrom(button, copy === "raw" ? raw(item) : pretty(raw(item)));
-    else if (button || !(target.closest(".detail") || String(getSelection()))) this.#toggle(item);
-  }
+	#click(target) {
+		const item = this.#itemOf(target);
+		const button = target.closest("button");
+		const { pick, copy } = button?.dataset ?? {};
+		if (button && hidden.has(button)) reveal(button);
+		else if (pick) this.pick(pick, item[pick]);
+		else if (copy) copyFrom(button, copy === "raw" ? raw(item) : pretty(raw(item)));
+		else if (button || !(target.closest(".detail") || String(getSelection()))) this.#toggle(item);
+	}
 
-  #toggle(item) {
-    const row = this.#rows.get(item);
-    if (!row) return;
-    item.open = !item.open;
-    mark(row.tr.querySelector(".open"), "aria-expanded", String(item.open));
-    row.detail?.remove();
-    row.detail = item.open && makeDetail(item);
-    if (row.detail) row.tr.after(row.detail);
-  }
+	#toggle(item) {
+		const row = this.#rows.get(item);
+		if (!row) return;
+		item.open = !item.open;
+		mark(row.tr.querySelector(".open"), "aria-expanded", String(item.open));
+		row.detail?.remove();
+		row.detail = item.open && makeDetail(item);
+		if (row.detail) row.tr.after(row.detail);
+	}
 }
 
-/** @param {Item} item */
 function makeRow(item) {
-  const { kind, project, session, event, ms } = item;
-  const [sign, name] = KINDS[kind];
-  const time = el("time", { datetime: event.ts, title: exact(ms) });
-  const cells = {
-    when: time,
-    kind: [el("span", { class: "sign", title: name, "aria-hidden": true }, sign), el("span", { class: "sr" }, name)],
-    project: project && pick("project", project, lastSegment(project)),
-    session: session && pick("session", session, shortId(session)),
-    what: said(item),
-    more: button("", { class: "open", tabindex: -1, "aria-expanded": "false", "aria-label": `Details of this ${name}` }),
-  };
-  const row = Object.entries(cells).map(([name, inside]) => el("td", { class: name }, inside));
-  return { tr: el("tr", { "data-kind": kind, ...(session && { "--hue": hue(session) }) }, row), time };
+	const { kind, project, session, event, ms } = item;
+	const [sign, name] = KINDS[kind];
+	const time = el("time", { datetime: event.ts, title: exact(ms) });
+	const cells = {
+		when: time,
+		kind: [el("span", { class: "sign", title: name, "aria-hidden": true }, sign), el("span", { class: "sr" }, name)],
+		project: project && pick("project", project, lastSegment(project)),
+		session: session && pick("session", session, shortId(session)),
+		what: said(item),
+		more: button("", { class: "open", tabindex: -1, "aria-expanded": "false", "aria-label": `Details of this ${name}` }),
+	};
+	const row = Object.entries(cells).map(([name, inside]) => el("td", { class: name }, inside));
+	return { tr: el("tr", { "data-kind": kind, ...(session && { "--hue": hue(session) }) }, row), time };
 }
 
 function button(label, props) {
-  return el("button", props, label);
+	return el("button", props, label);
 }
 
 function pick(field, value, label) {
-  return button(masked(clip(label, NAME_CHARS)), { class: "pick", tabindex: -1, "data-pick": field, title: masked(value), "--hue": hue(value) });
+	return button(masked(clip(label, NAME_CHARS)), { class: "pick", tabindex: -1, "data-pick": field, title: masked(value), "--hue": hue(value) });
 }
 
 function said({ text, event }) {
-  const { head, moreLines } = firstLines(text);
-  const reason = event.data?.parseError;
-  return [
-    el("span", { class: "said", dir: "auto" }, spans(head)),
-    moreLines > 0 && el("span", { class: "note" }, `+${plural(moreLines, "line")}`),
-    reason && el("span", { class: "note why" }, clip(reason, REASON_CHARS)),
-  ];
+	const { head, moreLines } = firstLines(text);
+	const reason = event.data?.parseError;
+	return [
+		el("span", { class: "said", dir: "auto" }, spans(head)),
+		moreLines > 0 && el("span", { class: "note" }, `+${plural(moreLines, "line")}`),
+		reason && el("span", { class: "note why" }, reason),
+	];
 }
 
 function spans(text, between) {
-  return pieces(text, between).map(({ kind, text, name }) => {
-    if (kind === "text") return text;
-    return kind === "secret" ? cover(text, name) : el(kind === "code" ? "code" : "span", { class: kind }, text);
-  });
+	return pieces(text, between).map(({ kind, text, name }) => {
+		if (kind === "text") return text;
+		return kind === "secret" ? cover(text, name) : el(kind === "code" ? "code" : "span", { class: kind }, text);
+	});
 }
 
 const plain = (text) => spans(text, verbatim);
 
 function cover(text, name) {
-  const show = button("••••••", { class: "secret", title: `looks like a secret (${name}): click to show`, "aria-label": `masked: ${name}` });
-  return hide(show, () => text, show);
+	const show = button("••••••", { class: "secret", title: `looks like a secret (${name}): click to show` });
+	return hide(show, () => text, show);
 }
 
-/** What `make` gives takes the place of the rest once the button `show` is clicked. */
+/** What `make` gives takes the place of the rest once `show` is clicked. */
 function hide(show, make, ...rest) {
-  const holder = el("span", { tabindex: -1 }, rest);
-  hidden.set(show, { holder, make });
-  return holder;
+	const holder = el("span", { tabindex: -1 }, rest);
+	hidden.set(show, { holder, make });
+	return holder;
 }
 
 function reveal(show) {
-  const { holder, make } = hidden.get(show);
-  holder.replaceChildren(...flat([make()]));
-  holder.focus();
+	const { holder, make } = hidden.get(show);
+	holder.replaceChildren(...flat([make()]));
+	holder.focus();
 }
 
 function long(text, chars, make) {
-  if (text.length <= chars) return el("span", {}, make(text));
-  const show = button(`show all ${number(text.length)} characters`, { class: "link" });
-  return hide(show, () => make(text), make(clip(text, chars)), " ", show);
+	if (text.length <= chars) return el("span", {}, make(text));
+	const show = button(`show all ${number(text.length)} characters`, { class: "link" });
+	return hide(show, () => make(text), make(clip(text, chars)), " ", show);
 }
 
-/** The line as it stands in the file; of other events, the event. @param {Item} item */
-function raw({ event }) {
-  return event.data?.rawLine ?? JSON.stringify(event);
-}
+/** The line as it stands in the file; of other events, the event. */
+const raw = ({ event }) => event.data?.rawLine ?? JSON.stringify(event);
 
-/** @param {Item} item */
 function makeDetail(item) {
-  const { parseError, json } = item.event.data ?? {};
-  const whole = !parseError && firstLines(item.text).isCut && el("p", { class: "whole", dir: "auto" }, long(item.text, TEXT_CHARS, spans));
-  const all = el("div", { class: "json" }, parseError ? long(raw(item), TEXT_CHARS, plain) : branch(tree(raw(item)), 0));
-  return el("tr", { class: "detail" }, el("td", { colspan: 6 }, facts(item), whole, pasted(json?.pastedContents), all));
+	const { parseError, json } = item.event.data ?? {};
+	const whole = !parseError && firstLines(item.text).isCut && el("p", { class: "whole", dir: "auto" }, long(item.text, TEXT_CHARS, spans));
+	const all = el("div", { class: "json" }, parseError ? long(raw(item), TEXT_CHARS, plain) : branch(tree(raw(item)), 0));
+	return el("tr", { class: "detail" }, el("td", { colspan: 6 }, facts(item), whole, pasted(json?.pastedContents), all));
 }
 
 function facts({ ms, project, session, event }) {
-  const { offset, truncated, parseError } = event.data ?? {};
-  const known = [exact(ms), project, session, offset >= 0 && `at byte ${number(offset)}`, truncated && "only its beginning is kept", parseError];
-  const copies = [button("Copy raw line", { "data-copy": "raw" }), !parseError && button("Copy JSON", { "data-copy": "json" })];
-  return el("div", { class: "facts" }, flat(known).map((fact) => el("span", {}, plain(fact))), el("span", { class: "actions" }, copies));
+	const { offset, parseError } = event.data ?? {};
+	const known = [exact(ms), project, session, offset >= 0 && `at byte ${number(offset)}`, parseError];
+	const copies = [button("Copy raw line", { "data-copy": "raw" }), !parseError && button("Copy JSON", { "data-copy": "json" })];
+	return el("div", { class: "facts" }, flat(known).map((fact) => el("span", {}, plain(fact))), el("span", { class: "actions" }, copies));
 }
 
-/** Of whatever stands there, what reads as pasted texts. */
+/** Of whatever is there, what reads as pasted texts. */
 function pasted(contents) {
-  return Object.entries(contents ?? {}).map(([key, paste]) => {
-    const { content, contentHash } = paste ?? {};
-    const text = typeof content === "string" ? long(content, TEXT_CHARS, plain) : contentHash && `in paste-cache/${contentHash}.txt, which is not read`;
-    return text && el("details", { open: true }, el("summary", {}, `Pasted text #${key}`), el("pre", { dir: "auto" }, text));
-  });
+	return Object.entries(contents ?? {}).map(([key, paste]) => {
+		const { content, contentHash } = paste ?? {};
+		const text = typeof content === "string" ? long(content, TEXT_CHARS, plain) : contentHash && `in paste-cache/${contentHash}.txt, which is not read`;
+		return text && el("details", { open: true }, el("summary", {}, `Pasted text #${key}`), el("pre", { dir: "auto" }, text));
+	});
 }
 
 /** @param {Branch} node */
 function branch({ kind, text, key, items }, level, end = "") {
-  const name = key && [el("span", { class: "key" }, plain(key)), ": "];
-  if (items.length) return fold(name, kind, items, level, end);
-  if (kind === "object" || kind === "array") return [name, kind === "object" ? "{}" : "[]", end];
-  const isTold = kind === "string" && text.length > 2 && tells(key.slice(1, -1));
-  return [name, el("span", { class: kind }, isTold ? cover(text, "by its name") : long(text, STRING_CHARS, plain)), end];
+	const name = key && [el("span", { class: "key" }, plain(key)), ": "];
+	if (items.length) return fold(name, kind, items, level, end);
+	if (kind === "object" || kind === "array") return [name, kind === "object" ? "{}" : "[]", end];
+	const isTold = kind === "string" && text.length > 2 && tells(key.slice(1, -1));
+	return [name, el("span", { class: kind }, isTold ? cover(text, "by its name") : long(text, STRING_CHARS, plain)), end];
 }
 
 function fold(name, kind, items, level, end) {
-  const [opening, closing] = kind === "object" ? "{}" : "[]";
-  const body = el("div", { class: "items" });
-  const open = level < LEVELS;
-  const draw = () => body.append(...lines(items, level));
-  const summary = el("summary", {}, name, opening, el("span", { class: "folded" }, ` ${number(items.length)} ${closing}${end}`));
-  const node = el("details", { open }, summary, body, closing, end);
-  if (open) draw();
-  else node.addEventListener("toggle", draw, { once: true });
-  return node;
+	const [opening, closing] = kind === "object" ? "{}" : "[]";
+	const body = el("div", { class: "items" });
+	const open = level < LEVELS;
+	const draw = () => body.append(...lines(items, level));
+	const summary = el("summary", {}, name, opening, el("span", { class: "folded" }, ` ${number(items.length)} ${closing}${end}`));
+	const node = el("details", { open }, summary, body, closing, end);
+	if (open) draw();
+	else node.addEventListener("toggle", draw, { once: true });
+	return node;
 }
 
 function lines(items, level) {
-  const line = (node, at) => el("div", {}, branch(node, level + 1, at < items.length - 1 ? "," : ""));
-  const drawn = items.slice(0, ITEMS).map(line);
-  if (items.length <= ITEMS) return drawn;
-  const show = button(`show all ${number(items.length)}`, { class: "link" });
-  return [hide(show, () => items.map(line), drawn, show)];
+	const line = (node, at) => el("div", {}, branch(node, level + 1, at < items.length - 1 ? "," : ""));
+	const drawn = items.slice(0, ITEMS).map(line);
+	if (items.length <= ITEMS) return drawn;
+	const show = button(`show all ${number(items.length)}`, { class: "link" });
+	return [hide(show, () => items.map(line), drawn, show)];
 }
 
 async function copyFrom(button, text) {
-  const label = button.textContent;
-  const isDone = await navigator.clipboard?.writeText(text).then(() => true, () => false);
-  say(button, isDone ? "Copied" : "Could not copy");
-  setTimeout(() => say(button, label), SAID_MS);
+	const label = button.textContent;
+	const isDone = await navigator.clipboard?.writeText(text).then(() => true, () => false);
+	say(button, isDone ? "Copied" : "Could not copy");
+	setTimeout(() => say(button, label), SAID_MS);
 }

@@ -33,7 +33,7 @@ test("the other types of events are rows too", async (t) => {
 
 test("an empty page says what it waits for, and shows the first prompt without reload", async (t) => {
   const { dir, page } = await open(t, null);
-  await page.locator("#claude-live-empty .title").filter({ hasText: "history.jsonl" }).waitFor();
+  await page.locator("#claude-live-empty h2").filter({ hasText: "history.jsonl" }).waitFor();
   assert.match(await page.textContent("#claude-live-status"), /is not there yet/);
   await write(dir, line("the first"));
   await sees(page, "the first");
@@ -118,7 +118,7 @@ test("search and filters narrow the rows, are in the address, and come back with
   await page.keyboard.press("/");
   await page.keyboard.type("QUEST three");
   await settled(page, 1);
-  assert.equal(await page.locator("#claude-live-hidden span").textContent(), "10 hidden");
+  assert.equal(await page.textContent("#claude-live-hidden"), "10 hidden: show all");
   await append(dir, line("question three again"), line("nothing"));
   await settled(page, 2);
   const again = await tab(context, page.url());
@@ -132,7 +132,7 @@ test("search and filters narrow the rows, are in the address, and come back with
   assert.equal(await page.inputValue("#claude-live-project"), "/home/demo/beta");
   await page.selectOption("#claude-live-kind", { label: "slash command" });
   await settled(page, 1);
-  await page.getByText("show all").click();
+  await page.click("#claude-live-hidden");
   await settled(page, 13);
   await page.fill("#claude-live-search", "no such thing");
   await page.locator("#claude-live-empty", { hasText: "Nothing matches" }).waitFor();

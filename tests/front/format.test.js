@@ -71,7 +71,7 @@ test("a prompt falls into text, placeholders, code and what does not show", () =
     { kind: "chip", text: "Pasted text #1 +2 lines" },
     { kind: "text", text: " in " },
     { kind: "code", text: "a.rs" },
-    { kind: "odd", text: "202E" },
+    { kind: "odd", text: "U+202e" },
     { kind: "text", text: " now" },
   ]);
   for (const chip of ["[Image #1]", "[Audio #12]", "[Pasted text #3]", "[...Truncated text #1 +90 lines...]"]) assert.equal(pieces(chip)[0].kind, "chip", chip);
@@ -80,7 +80,7 @@ test("a prompt falls into text, placeholders, code and what does not show", () =
 });
 
 test("a run of characters that do not show is one short mark", () => {
-  assert.deepEqual(pieces("\u001B\u0000\u0007\u200B\u200B"), [{ kind: "odd", text: "001B 0000 0007 200B…" }]);
+  assert.deepEqual(pieces("\u001B\u0000\u0007\u200B\u200B"), [{ kind: "odd", text: "U+1b" }]);
 });
 
 test("secrets are masked before anything else is looked for", () => {
