@@ -14,10 +14,12 @@ use tempfile::TempDir;
 /// How long anything may take before a test gives up; generous, since machines that run tests are busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The program itself, without arguments and without the environment's Claude directory.
+/// The program itself, without arguments and without the environment's Claude directory, and with no place to remember ids in.
 pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_claude-live"));
-    command.env_remove("CLAUDE_CONFIG_DIR");
+    for name in ["CLAUDE_CONFIG_DIR", "XDG_RUNTIME_DIR", "TMPDIR"] {
+        command.env_remove(name);
+    }
     command
 }
 
