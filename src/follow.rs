@@ -55,9 +55,7 @@ impl History {
 
     /// Publishes what is new, one batch at most. Returns whether there is more.
     pub(crate) fn step(&mut self, now: Duration) -> bool {
-        let more = self.take_batch(now, Hub::add);
-        self.hub.tell();
-        more
+        self.take_batch(now, Hub::add)
     }
 
     fn take_batch(&mut self, now: Duration, take_in: fn(&Hub, Draft) -> u64) -> bool {
@@ -67,9 +65,12 @@ impl History {
             self.more = poll.more;
             self.health.set_history(self.tail.status());
         }
-        for _ in 0..BATCH {
-            let Some(item) = self.waiting.pop_front() else { break };
+        let batch = self.waiting.len().min(BATCH);
+        for item in self.waiting.drain(..batch).collect::<Vec<_>>() {
             self.take_in(item, take_in);
+        }
+        if batch > 0 {
+            self.hub.tell();
         }
         self.more || !self.waiting.is_empty()
     }

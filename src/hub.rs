@@ -140,7 +140,8 @@ impl Hub {
             left_bytes = left_bytes.saturating_sub(event.frame().len());
             has_room
         };
-        Replay::Events(events.all.queue.range(start..).take_while(fits).cloned().collect())
+        let count = events.all.queue.range(start..).take_while(fits).count();
+        Replay::Events(events.all.queue.range(start..start + count).cloned().collect())
     }
 
     pub(crate) fn backlog(&self, limit: usize) -> Backlog {

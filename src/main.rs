@@ -20,6 +20,7 @@ mod worker;
 use std::env;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -39,12 +40,12 @@ use crate::worker::{Alarm, Worker};
 /// How often the history is looked at while no stream is open: still well under 200 ms to whoever connects.
 const IDLE_POLL: Duration = Duration::from_millis(100);
 
-/// Pause between two batches of a burst, so that streams send the one before the next comes: at least this,
-const BATCH_PAUSE: Duration = Duration::from_millis(1);
+/// Pause between two batches of a burst, so that streams send the one before the next comes.
+const BATCH_PAUSE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_millis(100);
 
-/// and this for each stream, the time that waking it and writing a batch takes. It does not depend on how fast clients
-/// read: one that stalls slows nobody.
-const STREAM_TIME: Duration = Duration::from_micros(50);
+/// What each stream adds to that pause: the time that waking it and writing a batch takes. It does not depend on how
+/// fast clients read, so one that stalls slows nobody.
+const STREAM_TIME: Duration = Duration::from_micros(150);
 
 /// How often the watched files are looked at.
 const WATCH_POLL: Duration = Duration::from_millis(500);
@@ -146,7 +147,9 @@ fn health(args: &Args, claude_dir: &Path) -> Health {
 fn pause(more: bool, streams: usize, poll: Duration) -> Duration {
     match (more, u32::try_from(streams).unwrap_or(u32::MAX)) {
         (true, 0) => Duration::ZERO,
-        (true, streams) => BATCH_PAUSE.max(STREAM_TIME.saturating_mul(streams)),
+        (true, streams) => {
+            STREAM_TIME.saturating_mul(streams).clamp(*BATCH_PAUSE.start(), *BATCH_PAUSE.end())
+        }
         (false, 0) => poll.max(IDLE_POLL),
         (false, _) => poll,
     }

@@ -6,6 +6,7 @@
 //! Invariant: no lock of the hub is held while writing; what a client that stalls can pin is one burst of shared events.
 
 use std::io::{self, IoSlice, Write};
+use std::iter;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -53,11 +54,11 @@ fn stream(out: &Out, site: &Site, since: Option<u64>, head: Vec<u8>) -> io::Resu
     let mut last_id = since.unwrap_or_else(|| site.hub.last_id());
     out.write_all(&mut [IoSlice::new(&head)])?;
     drop(head);
-    out.send(&[opening(since.is_none().then_some(last_id)).as_bytes()])?;
+    out.send_one(opening(since.is_none().then_some(last_id)).as_bytes())?;
     loop {
         last_id = catch_up(out, site, last_id)?;
         if subscription.news.recv_deadline(Instant::now() + PING_PERIOD).is_err() {
-            out.send(&[ping().as_bytes()])?;
+            out.send_one(ping().as_bytes())?;
         }
         if is_gone(out.socket)? {
             return Ok(());
@@ -83,14 +84,13 @@ fn catch_up(out: &Out, site: &Site, mut last_id: u64) -> io::Result<u64> {
             Replay::Events(events) => events,
             Replay::Lost { last_id: current } => {
                 site.health.counters.resyncs.add(1);
-                out.send(&[resync(current).number(current).frame()])?;
+                out.send_one(resync(current).number(current).frame())?;
                 return Ok(current);
             }
         };
         let Some(newest) = events.last() else { return Ok(last_id) };
         last_id = newest.id();
-        let frames: Vec<_> = events.iter().map(|event| event.frame()).collect();
-        out.send(&frames)?;
+        out.send(events.iter().map(|event| event.frame()))?;
     }
 }
 
@@ -123,19 +123,23 @@ struct Out<'a> {
 }
 
 impl Out<'_> {
+    fn send_one(&self, frame: &[u8]) -> io::Result<()> {
+        self.send(iter::once(frame))
+    }
+
     /// Sends frames together, as one chunk.
-    fn send(&self, frames: &[&[u8]]) -> io::Result<()> {
-        let slices = frames.iter().map(|frame| IoSlice::new(frame));
-        if !self.is_chunked {
-            return self.write_all(&mut slices.collect::<Vec<_>>());
-        }
-        let length: usize = frames.iter().map(|frame| frame.len()).sum();
+    fn send<'b>(&self, frames: impl ExactSizeIterator<Item = &'b [u8]> + Clone) -> io::Result<()> {
+        let length: usize = frames.clone().map(<[u8]>::len).sum();
         let size = format!("{length:x}\r\n");
-        let mut chunk = Vec::with_capacity(frames.len() + 2);
-        chunk.push(IoSlice::new(size.as_bytes()));
-        chunk.extend(slices);
-        chunk.push(IoSlice::new(b"\r\n"));
-        self.write_all(&mut chunk)
+        let (before, after) =
+            if self.is_chunked { (size.as_bytes(), "\r\n") } else { (&[][..], "") };
+        let mut slices = Vec::with_capacity(frames.len() + 2);
+        slices.push(IoSlice::new(before));
+        for frame in frames {
+            slices.push(IoSlice::new(frame));
+        }
+        slices.push(IoSlice::new(after.as_bytes()));
+        self.write_all(&mut slices)
     }
 
     /// With one write, if the socket takes it all.
