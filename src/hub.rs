@@ -13,6 +13,8 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::thread::{self, Thread};
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
@@ -46,7 +48,7 @@ struct Events {
 
 #[derive(Default)]
 struct Subscribers {
-    senders: HashMap<u64, Sender<()>>,
+    waiting: HashMap<u64, (Sender<()>, Thread)>,
     next_key: u64,
 }
 
@@ -95,9 +97,11 @@ impl Hub {
 
     /// Tells every subscriber that there is something.
     pub(crate) fn tell(&self) {
-        for sender in self.subscribers.lock().senders.values() {
-            // A full channel already says so; a closed one is about to be removed.
-            let _ = sender.try_send(());
+        for (sender, thread) in self.subscribers.lock().waiting.values() {
+            // A full channel already says so, and whoever filled it wakes the thread.
+            if sender.try_send(()).is_ok() {
+                thread.unpark();
+            }
         }
     }
 
@@ -116,13 +120,13 @@ impl Hub {
         id
     }
 
-    /// Registers for the news of later events. Ask [`Hub::replay_since`] after, not before.
+    /// Registers the calling thread for the news of later events. Ask [`Hub::replay_since`] after, not before.
     pub(crate) fn subscribe(self: &Arc<Hub>) -> Subscription {
         let (sender, news) = bounded(1);
         let mut subscribers = self.subscribers.lock();
         let key = subscribers.next_key;
         subscribers.next_key += 1;
-        subscribers.senders.insert(key, sender);
+        subscribers.waiting.insert(key, (sender, thread::current()));
         Subscription { news, key, hub: Arc::clone(self) }
     }
 
@@ -176,7 +180,7 @@ impl Hub {
     }
 
     pub(crate) fn subscribers(&self) -> usize {
-        self.subscribers.lock().senders.len()
+        self.subscribers.lock().waiting.len()
     }
 }
 
@@ -240,14 +244,34 @@ fn cost(event: &Event) -> usize {
 /// A place among the hub's subscribers, given up on drop.
 pub(crate) struct Subscription {
     /// Has a token when something was published since the last one was taken.
-    pub(crate) news: Receiver<()>,
+    news: Receiver<()>,
     key: u64,
     hub: Arc<Hub>,
 }
 
+impl Subscription {
+    /// Waits for the news that something was published. Returns whether there was any before the deadline. To be called by
+    /// the thread that subscribed.
+    ///
+    /// The channel's own blocking `recv` yields the processor four times before it sleeps; with 400 streams woken together
+    /// that costs half as much CPU time again as all the rest of a delivery.
+    pub(crate) fn wait(&self, deadline: Instant) -> bool {
+        loop {
+            if self.news.try_recv().is_ok() {
+                return true;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            thread::park_timeout(left);
+        }
+    }
+}
+
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.hub.subscribers.lock().senders.remove(&self.key);
+        self.hub.subscribers.lock().waiting.remove(&self.key);
     }
 }
 

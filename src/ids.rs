@@ -119,7 +119,7 @@ mod tests {
         let path = dir.path().join(FILE_NAME);
         fs::write(&path, "17\n").unwrap();
         assert_eq!(first_at(5, Some(&path)), MIN_ID);
-        assert!(u64::MAX > MAX_FIRST_ID + RUN_IDS && MAX_FIRST_ID + RUN_IDS < 1 << 53);
+        const { assert!(MAX_FIRST_ID + RUN_IDS < 1 << 53) };
     }
 
     #[cfg(unix)]

@@ -57,7 +57,7 @@ fn stream(out: &Out, site: &Site, since: Option<u64>, head: Vec<u8>) -> io::Resu
     out.send_one(opening(since.is_none().then_some(last_id)).as_bytes())?;
     loop {
         last_id = catch_up(out, site, last_id)?;
-        if subscription.news.recv_deadline(Instant::now() + PING_PERIOD).is_err() {
+        if !subscription.wait(Instant::now() + PING_PERIOD) {
             out.send_one(ping().as_bytes())?;
         }
         if is_gone(out.socket)? {

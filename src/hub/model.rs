@@ -150,7 +150,7 @@ fn read_some(hub: &Arc<Hub>, count: usize, is_over: &AtomicBool) -> (usize, usiz
             assert_eq!(last_id, hub.last_id(), "all is seen at the end");
             break;
         }
-        let is_told = place.news.recv_timeout(Duration::from_secs(10)).is_ok();
+        let is_told = place.wait(Instant::now() + Duration::from_secs(10));
         assert!(is_told, "not told of what came after {last_id}");
     }
     (seen, lost)
@@ -282,7 +282,7 @@ impl Model {
             }
             Step::KeepLines { gone_of } => {
                 // The offsets keep their lengths, and so the events their costs.
-                let kept = |seq: u64| seq % gone_of != 0;
+                let kept = |seq: u64| !seq.is_multiple_of(gone_of);
                 hub.keep_lines(
                     &(0..self.lines).filter(|seq| kept(*seq)).map(|seq| (seq, seq * 10)).collect(),
                 );

@@ -3,8 +3,10 @@
 mod program;
 
 mod backlog;
+mod clients;
 mod command_line;
 mod demo;
 mod documents;
 mod page;
+mod slow;
 mod stream;

@@ -28,7 +28,7 @@ pub(crate) struct Program {
     pub(crate) child: Child,
     pub(crate) address: SocketAddr,
     /// Absent when the caller gave the directory.
-    _temporary: Option<TempDir>,
+    temporary: Option<TempDir>,
     dir: PathBuf,
     stderr: Option<ChildStderr>,
 }
@@ -46,7 +46,7 @@ impl Program {
             fs::write(temporary.path().join("history.jsonl"), history).unwrap();
         }
         let mut program = Program::start_on(temporary.path(), args);
-        program._temporary = Some(temporary);
+        program.temporary = Some(temporary);
         program
     }
 
@@ -72,7 +72,7 @@ impl Program {
             panic!("the program said `{line}` and `{said}`");
         };
         let address = address.strip_suffix('/').unwrap().parse().unwrap();
-        Program { child, address, _temporary: None, dir: dir.to_owned(), stderr }
+        Program { child, address, temporary: None, dir: dir.to_owned(), stderr }
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -115,6 +115,18 @@ impl Program {
 
     pub(crate) fn stream(&self, query: &str, headers: &[&str]) -> Stream {
         Stream::open(self.address, query, headers)
+    }
+
+    /// Kills the program and returns its directory, where that is temporary.
+    pub(crate) fn kill_and_keep(mut self) -> Option<TempDir> {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.temporary.take()
+    }
+
+    /// Takes over the directory of another.
+    pub(crate) fn keep(&mut self, temporary: Option<TempDir>) {
+        self.temporary = temporary;
     }
 
     /// Kills the program and returns what it had said on stderr.
@@ -267,6 +279,8 @@ impl Frame {
 pub(crate) struct Stream {
     pub(crate) client: Client,
     pub(crate) head: Response,
+    /// Chunks that have arrived, each of which is one write of the server's.
+    pub(crate) chunks: usize,
     is_chunked: bool,
     decoded: Vec<u8>,
 }
@@ -283,7 +297,7 @@ impl Stream {
         let head = client.head();
         let is_chunked =
             head.headers.get("transfer-encoding").is_some_and(|encoding| encoding == "chunked");
-        Stream { client, head, is_chunked, decoded: Vec::new() }
+        Stream { client, head, chunks: 0, is_chunked, decoded: Vec::new() }
     }
 
     /// The next frame, pings and the `retry:` at the beginning included; `None` at the end.
@@ -317,15 +331,16 @@ impl Stream {
         self.decoded.resize(start + size, 0);
         self.client.reader.read_exact(&mut self.decoded[start..]).unwrap();
         assert_eq!(self.client.line(), "", "a chunk ends with a line end");
+        self.chunks += 1;
         size > 0
     }
 
-    /// The next event, that is a frame with an id.
+    /// The next event, that is a frame with an id and data.
     #[track_caller]
     pub(crate) fn event(&mut self) -> Frame {
         loop {
             let frame = self.frame().expect("the stream has ended");
-            if frame.id.is_some() {
+            if frame.id.is_some() && !frame.data.is_empty() {
                 return frame;
             }
         }
@@ -344,7 +359,7 @@ impl Stream {
     }
 }
 
-fn parse(text: &str) -> Frame {
+pub(crate) fn parse(text: &str) -> Frame {
     let mut frame = Frame::default();
     for line in text.lines().filter(|line| !line.is_empty()) {
         let (name, value) = line.split_once(": ").unwrap_or_else(|| panic!("line `{line}`"));
