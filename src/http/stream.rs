@@ -29,7 +29,8 @@ const RETRY_MS: u32 = 2000;
 /// Bytes of frames that are written at once, give or take one frame.
 const BURST_BYTES: usize = 64 * 1024;
 
-/// Serves a stream until its client is gone.
+/// Serves a stream until its client is gone, or has taken nothing for the socket's write timeout: for twice that, if a
+/// part of the last burst still went into the system's buffers.
 ///
 /// # Errors
 ///

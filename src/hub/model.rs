@@ -244,8 +244,8 @@ fn keep_newest(list: &mut Vec<Known>) -> Option<u64> {
         bytes <= RING_BYTES
     };
     let count = list.iter().rev().take(RING_EVENTS).take_while(fits).count().max(1);
-    let gone = list.drain(..list.len() - count);
-    gone.last().map(|known| known.id)
+    let mut gone = list.drain(..list.len() - count);
+    gone.next_back().map(|known| known.id)
 }
 
 impl Model {

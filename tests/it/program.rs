@@ -165,10 +165,15 @@ pub(crate) fn prompt(display: &str) -> String {
 
 /// Waits until something holds.
 #[track_caller]
-pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, holds: impl FnMut() -> bool) {
+    wait_for(PATIENCE, what, holds);
+}
+
+#[track_caller]
+pub(crate) fn wait_for(patience: Duration, what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
-        assert!(start.elapsed() < PATIENCE, "waited in vain until {what}");
+        assert!(start.elapsed() < patience, "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -303,7 +308,7 @@ impl Stream {
     /// The next frame, pings and the `retry:` at the beginning included; `None` at the end.
     pub(crate) fn frame(&mut self) -> Option<Frame> {
         loop {
-            if let Some(end) = self.decoded.windows(2).position(|pair| pair == b"\n\n") {
+            if let Some(end) = memchr::memmem::find(&self.decoded, b"\n\n") {
                 let text: Vec<u8> = self.decoded.drain(..end + 2).collect();
                 return Some(parse(str::from_utf8(&text).unwrap()));
             }
