@@ -3,9 +3,11 @@
 mod program;
 
 mod backlog;
+mod clients;
 mod command_line;
 mod demo;
 mod documents;
 mod follow;
 mod page;
+mod slow;
 mod stream;
