@@ -2,6 +2,7 @@
 
 use std::io::{self, Read};
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tiny_http::{HTTPVersion, Method};
@@ -20,14 +21,34 @@ const WRITE_TIME: Duration = Duration::from_secs(10);
 const LINGER_TIME: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 256 * 1024;
 
-/// Answers a client for as long as it has something to ask; without room it gets one 503.
-pub(crate) fn run(socket: &TcpStream, site: &Site, has_room: bool) {
-    let ended = answer_all(socket, site, has_room);
-    if let Err(Ending::Refused(refusal)) = ended {
-        let answer = Answer::from(refusal);
-        if answer.write(socket, &HTTPVersion(1, 1), false, true).is_ok() {
-            linger(socket);
-        }
+/// Answers a client for as long as it has something to ask.
+pub(crate) fn run(socket: &TcpStream, site: &Arc<Site>) {
+    if let Err(Ending::Refused(refusal)) = answer_all(socket, site) {
+        refuse(socket, refusal);
+    }
+}
+
+/// Answers 503 without waiting for a request.
+pub(crate) fn turn_away(socket: &TcpStream) {
+    // A socket that cannot have a time-out is a closed one.
+    if socket.set_write_timeout(Some(WRITE_TIME)).is_ok() {
+        refuse(socket, Refusal::busy());
+    }
+}
+
+/// As [`turn_away`], as far as it goes without waiting: where there is no thread to wait on.
+pub(crate) fn turn_away_at_once(mut socket: &TcpStream) {
+    if socket.set_nonblocking(true).is_err() {
+        return;
+    }
+    // What stays unread resets the connection, perhaps before the client has read the answer; more cannot be done for it.
+    let _ = socket.read(&mut [0; 4096]);
+    let _ = Answer::from(Refusal::busy()).write(socket, &HTTPVersion(1, 1), false, true);
+}
+
+fn refuse(socket: &TcpStream, refusal: Refusal) {
+    if Answer::from(refusal).write(socket, &HTTPVersion(1, 1), false, true).is_ok() {
+        linger(socket);
     }
 }
 
@@ -53,16 +74,12 @@ impl From<NoHead> for Ending {
     }
 }
 
-fn answer_all(socket: &TcpStream, site: &Site, has_room: bool) -> Result<(), Ending> {
+fn answer_all(socket: &TcpStream, site: &Arc<Site>) -> Result<(), Ending> {
     socket.set_nodelay(true)?;
     socket.set_write_timeout(Some(WRITE_TIME))?;
     let mut heads = Heads::default();
     loop {
         let head = heads.next(socket)?;
-        if !has_room {
-            site.health.counters.refused_connections.add(1);
-            return Err(Ending::Refused(Refusal::busy()));
-        }
         let is_head = head.method == Method::Head;
         match route(&head, site) {
             Route::Answer(answer) => {
@@ -85,7 +102,12 @@ fn answer_all(socket: &TcpStream, site: &Site, has_room: bool) -> Result<(), End
     }
 }
 
-fn stream(socket: &TcpStream, site: &Site, head: Head, since: Option<u64>) -> Result<(), Ending> {
+fn stream(
+    socket: &TcpStream,
+    site: &Arc<Site>,
+    head: Head,
+    since: Option<u64>,
+) -> Result<(), Ending> {
     let Some(_place) = site.take_stream_place() else {
         site.health.counters.refused_connections.add(1);
         return Err(Ending::Refused(Refusal::busy()));

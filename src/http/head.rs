@@ -85,23 +85,24 @@ pub(crate) struct Heads {
 impl Heads {
     /// Waits for the next head.
     pub(crate) fn next(&mut self, socket: &TcpStream) -> Result<Head, NoHead> {
-        let mut deadline =
-            Instant::now() + if self.pending.is_empty() { IDLE_TIME } else { HEAD_TIME };
+        let idle_deadline = Instant::now() + IDLE_TIME;
+        let mut head_deadline = None;
         loop {
             if let Some(head) = self.take().map_err(NoHead::Refused)? {
                 return Ok(head);
             }
-            let was_empty = self.pending.is_empty();
-            match self.read(socket, deadline) {
+            if !self.pending.is_empty() && head_deadline.is_none() {
+                head_deadline = Some(Instant::now() + HEAD_TIME);
+            }
+            match self.read(socket, head_deadline.unwrap_or(idle_deadline)) {
                 Ok(0) => return Err(NoHead::Over),
                 Ok(_) => {}
-                Err(error) if is_timeout(&error) && !was_empty => {
+                // Linux interrupts a read that has a time-out when the process is stopped and goes on (signal(7)).
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_timeout(&error) && head_deadline.is_some() => {
                     return Err(NoHead::Refused(too_slow()));
                 }
                 Err(_) => return Err(NoHead::Over),
-            }
-            if was_empty {
-                deadline = Instant::now() + HEAD_TIME;
             }
         }
     }

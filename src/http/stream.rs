@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use tiny_http::HTTPVersion;
 
 use crate::event::{Data, Draft, Notice, print_time};
-use crate::hub::Replay;
+use crate::hub::{Replay, Subscription};
 
 use super::Site;
 use super::answer::stream_head;
@@ -21,6 +21,10 @@ use super::head::is_timeout;
 
 /// An idle stream sends a `ping` event this often: proxies keep it open, and the page, which is not shown comments, knows that it lives.
 const PING_PERIOD: Duration = Duration::from_secs(15);
+
+/// How often an idle stream looks whether its client is still there: a place is free again before a client that was
+/// turned away comes back.
+const LOOK_PERIOD: Duration = Duration::from_secs(1);
 
 /// Milliseconds after which `EventSource` connects again.
 const RETRY: &[u8] = b"retry: 2000\n\n";
@@ -57,15 +61,40 @@ fn stream(out: &mut Out, site: &Site, since: Option<u64>, head: Vec<u8>) -> io::
     loop {
         last_id = catch_up(out, site, last_id)?;
         out.flush()?;
-        if subscription.news.recv_deadline(Instant::now() + PING_PERIOD).is_err() {
-            let ping =
-                format!("event: ping\ndata: {{\"ts\":\"{}\"}}\n\n", print_time(Timestamp::now()));
-            out.add(ping.as_bytes())?;
-        }
-        if is_gone(out.socket)? {
-            return Ok(());
+        match wait(out.socket, &subscription)? {
+            Wake::News => {}
+            Wake::Idle => out.add(ping().as_bytes())?,
+            Wake::Gone => return Ok(()),
         }
     }
+}
+
+/// Why a stream goes on.
+enum Wake {
+    News,
+    Idle,
+    Gone,
+}
+
+fn wait(socket: &TcpStream, subscription: &Subscription) -> io::Result<Wake> {
+    let idle_at = Instant::now() + PING_PERIOD;
+    loop {
+        let look_at = idle_at.min(Instant::now() + LOOK_PERIOD);
+        let has_news = subscription.news.recv_deadline(look_at).is_ok();
+        if is_gone(socket)? {
+            return Ok(Wake::Gone);
+        }
+        if has_news {
+            return Ok(Wake::News);
+        }
+        if Instant::now() >= idle_at {
+            return Ok(Wake::Idle);
+        }
+    }
+}
+
+fn ping() -> String {
+    format!("event: ping\ndata: {{\"ts\":\"{}\"}}\n\n", print_time(Timestamp::now()))
 }
 
 /// Adds all that came after an id. Returns the last id that was added.
