@@ -121,13 +121,9 @@ fn start(socket: TcpStream, site: &Arc<Site>, run: Run) {
     let socket = Arc::new(socket);
     let (threads_socket, site) = (Arc::clone(&socket), Arc::clone(site));
     let thread = move || {
-        if has_room {
-            run(&threads_socket, &site)
-        } else {
-            connection::turn_away(&threads_socket)
-        }
-        // Before the socket: who sees the connection's end finds the place free.
-        drop(place);
+        // Given back before the socket is closed: who sees the connection's end finds the place free.
+        let _place = place;
+        if has_room { run(&threads_socket, &site) } else { connection::turn_away(&threads_socket) }
     };
     let builder = thread::Builder::new().name("connection".to_owned()).stack_size(STACK_BYTES);
     if builder.spawn(thread).is_err() {
@@ -144,7 +140,7 @@ mod tests {
     use super::*;
 
     fn site(max_connections: usize) -> Arc<Site> {
-        let guard = Guard::new(Ipv4Addr::LOCALHOST.into(), &[], None);
+        let guard = Guard::new((Ipv4Addr::LOCALHOST, 8080).into(), &[], None);
         let health = Health::new(Path::new("/nowhere"), Path::new("/nowhere/history"), Vec::new());
         let assets = Assets::new(None).unwrap();
         Arc::new(Site::new(max_connections, guard, assets, Hub::new(0), Arc::new(health)))
