@@ -12,6 +12,7 @@ pub(crate) mod backlog;
 pub(crate) mod connection;
 pub(crate) mod guard;
 pub(crate) mod head;
+mod limit;
 pub(crate) mod route;
 pub(crate) mod stream;
 
@@ -55,6 +56,7 @@ impl Site {
         hub: Arc<Hub>,
         health: Arc<Health>,
     ) -> Site {
+        let max_connections = limit::affordable(max_connections);
         Site { max_connections, streams: Counter::default(), guard, assets, hub, health }
     }
 
