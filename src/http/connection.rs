@@ -1,6 +1,6 @@
 //! One connection: its requests one after the other, until a stream, an error or its end.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,13 +8,17 @@ use std::time::{Duration, Instant};
 use tiny_http::{HTTPVersion, Method};
 
 use super::Site;
-use super::answer::{Answer, Refusal};
+use super::answer::{Answer, Refusal, stream_head};
 use super::head::{Head, Heads, NoHead};
 use super::route::{Route, route};
 use super::stream;
 
 /// Time that a client has to take what is written to it, before it is given up.
 const WRITE_TIME: Duration = Duration::from_secs(10);
+
+/// Time for a whole answer: 140 kB a second for the largest backlog. A client that takes a little now and then must
+/// not keep its place for good.
+const ANSWER_TIME: Duration = Duration::from_secs(60);
 
 /// Time and bytes that are read and thrown away after a refusal, so that the client reads the answer before the
 /// connection is reset under it (RFC 9112, 9.6).
@@ -30,10 +34,7 @@ pub(crate) fn run(socket: &TcpStream, site: &Arc<Site>) {
 
 /// Answers 503 without waiting for a request.
 pub(crate) fn turn_away(socket: &TcpStream) {
-    // A socket that cannot have a time-out is a closed one.
-    if socket.set_write_timeout(Some(WRITE_TIME)).is_ok() {
-        refuse(socket, Refusal::busy());
-    }
+    refuse(socket, Refusal::busy());
 }
 
 /// As [`turn_away`], as far as it goes without waiting: where there is no thread to wait on.
@@ -47,7 +48,7 @@ pub(crate) fn turn_away_at_once(mut socket: &TcpStream) {
 }
 
 fn refuse(socket: &TcpStream, refusal: Refusal) {
-    if Answer::from(refusal).write(socket, &HTTPVersion(1, 1), false, true).is_ok() {
+    if Answer::from(refusal).write(Patient::new(socket), &HTTPVersion(1, 1), false, true).is_ok() {
         linger(socket);
     }
 }
@@ -76,20 +77,16 @@ impl From<NoHead> for Ending {
 
 fn answer_all(socket: &TcpStream, site: &Arc<Site>) -> Result<(), Ending> {
     socket.set_nodelay(true)?;
-    socket.set_write_timeout(Some(WRITE_TIME))?;
     let mut heads = Heads::default();
     loop {
         let head = heads.next(socket)?;
         let is_head = head.method == Method::Head;
         match route(&head, site) {
             Route::Answer(answer) => {
-                answer.write(socket, &head.version, is_head, head.closes())?;
+                answer.write(Patient::new(socket), &head.version, is_head, head.closes())?;
             }
             Route::Stream { .. } if is_head => {
-                io::Write::write_all(
-                    &mut &*socket,
-                    &super::answer::stream_head(&head.version, head.closes()),
-                )?;
+                Patient::new(socket).write_all(&stream_head(&head.version, head.closes()))?;
             }
             Route::Stream { since } => {
                 drop(heads);
@@ -114,7 +111,40 @@ fn stream(
     };
     let (version, closes) = (head.version.clone(), head.closes());
     drop(head);
+    socket.set_write_timeout(Some(WRITE_TIME))?;
     Ok(stream::run(socket, site, since, &version, closes)?)
+}
+
+/// A socket that is written to for a bounded time in all.
+struct Patient<'a> {
+    socket: &'a TcpStream,
+    end: Instant,
+}
+
+impl Patient<'_> {
+    fn new(socket: &TcpStream) -> Patient<'_> {
+        Patient { socket, end: Instant::now() + ANSWER_TIME }
+    }
+}
+
+impl Write for Patient<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let left = self.end.saturating_duration_since(Instant::now()).min(WRITE_TIME);
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.socket.set_write_timeout(Some(left))?;
+        let written = self.socket.write(bytes);
+        if written.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::Interrupted) {
+            // A buffer that is dropped with something in it would try again.
+            self.end = Instant::now();
+        }
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Closes our side and reads on for a moment.
