@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use crate::process::peak_memory_kb;
-use crate::program::{Client, Program, Response, wait_until};
+use crate::program::{Client, Program, Response, prompt, wait_until};
 
 /// How much an endless head sends if nobody stops it.
 const ENDLESS_BYTES: usize = 64 << 20;
