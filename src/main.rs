@@ -20,7 +20,6 @@ mod worker;
 use std::env;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -41,11 +40,7 @@ use crate::worker::{Alarm, Worker};
 const IDLE_POLL: Duration = Duration::from_millis(100);
 
 /// Pause between two batches of a burst, so that streams send the one before the next comes.
-const BATCH_PAUSE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_millis(100);
-
-/// What each stream adds to that pause: the time that waking it and writing a batch takes. It does not depend on how
-/// fast clients read, so one that stalls slows nobody.
-const STREAM_TIME: Duration = Duration::from_micros(150);
+const BATCH_PAUSE: Duration = Duration::from_millis(1);
 
 /// How often the watched files are looked at.
 const WATCH_POLL: Duration = Duration::from_millis(500);
@@ -113,7 +108,7 @@ fn serve(
     let poll = args.poll;
     let _tail = worker::spawn(alarm("tail"), move |now| {
         let more = history.step(now);
-        pause(more, hub.subscribers(), poll)
+        pause(more, hub.subscribers() > 0, poll)
     })
     .map_err(Error::Thread)?;
     let _watch = worker::spawn(alarm("watch"), move |now| {
@@ -144,14 +139,12 @@ fn health(args: &Args, claude_dir: &Path) -> Health {
 }
 
 /// How long the tailer sleeps.
-fn pause(more: bool, streams: usize, poll: Duration) -> Duration {
-    match (more, u32::try_from(streams).unwrap_or(u32::MAX)) {
-        (true, 0) => Duration::ZERO,
-        (true, streams) => {
-            STREAM_TIME.saturating_mul(streams).clamp(*BATCH_PAUSE.start(), *BATCH_PAUSE.end())
-        }
-        (false, 0) => poll.max(IDLE_POLL),
-        (false, _) => poll,
+fn pause(more: bool, is_streaming: bool, poll: Duration) -> Duration {
+    match (more, is_streaming) {
+        (true, false) => Duration::ZERO,
+        (true, true) => BATCH_PAUSE,
+        (false, true) => poll,
+        (false, false) => poll.max(IDLE_POLL),
     }
 }
 
