@@ -14,11 +14,19 @@ use serde_json::Value;
 
 use crate::program::{Frame, PATIENCE, Program, Stream, prompt, raw_line, wait_until};
 
-/// A process that is killed on drop.
+/// Time that a client has to end by itself, and to take its own children along.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// A process whose stdin ends, and which is killed soon after, on drop.
 struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let end = Instant::now() + GRACE;
+        while Instant::now() < end && self.0.try_wait().is_ok_and(|status| status.is_none()) {
+            thread::sleep(Duration::from_millis(5));
+        }
         // It may have ended by itself.
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -28,7 +36,7 @@ impl Drop for Running {
 impl Running {
     /// `hint` is how to get the command where it is missing. Its stdout comes line by line.
     fn start(command: &mut Command, hint: &str) -> (Running, Receiver<String>) {
-        let command = command.stdout(Stdio::piped()).stdin(Stdio::null());
+        let command = command.stdout(Stdio::piped()).stdin(Stdio::piped());
         let mut child =
             command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}; {hint}"));
         let stdout = BufReader::new(child.stdout.take().unwrap());
@@ -58,7 +66,11 @@ fn clients() -> PathBuf {
 impl Script {
     fn node(address: SocketAddr) -> Script {
         assert!(clients().join("node_modules/eventsource").is_dir(), "run tests/clients/setup");
-        Script::start(Command::new("node").arg("follow.mjs"), address, "install Node.js")
+        Script::start(Command::new("node").arg("eventsource.mjs"), address, "install Node.js")
+    }
+
+    fn chromium(address: SocketAddr) -> Script {
+        Script::start(Command::new("node").arg("chromium.mjs"), address, "install Node.js")
     }
 
     fn python(address: SocketAddr) -> Script {
@@ -145,6 +157,11 @@ fn npm_eventsource_follows_over_a_restart() {
 #[test]
 fn httpx_sse_follows_over_a_restart() {
     follows_over_a_restart(Script::python);
+}
+
+#[test]
+fn chromium_follows_over_a_restart() {
+    follows_over_a_restart(Script::chromium);
 }
 
 /// curl as an SSE client that is started again whenever it ends.
