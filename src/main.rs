@@ -75,7 +75,7 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<(), Error> {
     let listener = bind(SocketAddr::new(args.host, args.port))?;
     let address = listener.local_addr().map_err(Error::Thread)?;
-    let guard = Guard::new(address.ip(), &args.allow_hosts, token(args)?);
+    let guard = Guard::new(address, &args.allow_hosts, token(args)?);
     let assets = Assets::new(args.static_dir.as_deref())?;
     let Some(claude_dir) = &args.claude_dir else {
         let demo = Demo::create().map_err(Error::Demo)?;

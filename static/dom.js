@@ -2,55 +2,41 @@
 /**
  * The one place that makes nodes.
  *
- * Invariant: whatever comes from an event reaches the page as text or as an attribute's value,
- * never as markup; nothing here or elsewhere parses HTML.
+ * Invariant: what comes from an event reaches the page as text or as an attribute's value, never as markup.
  */
 
-const SVG = "http://www.w3.org/2000/svg";
+const SVG = new Set(["svg", "g", "rect"]);
 
-/** @typedef {Node | string | number | false | null | undefined} Child */
-/** @typedef {Record<string, any>} Props `class`, `onclick`…, `--custom-property`, else attributes; false and null are left out */
-
-/** @param {string} tag @param {Props} [props] @param {...Child} children */
-export function el(tag, props, ...children) {
-  return fill(document.createElement(tag), props, children);
+/**
+ * Props are attributes and `--custom-properties`, children nodes, texts and lists of these; false ones are left out.
+ * @param {string} tag @param {Record<string, any>} [props] @param {...any} children @returns {any}
+ */
+export function el(tag, props = {}, ...children) {
+	const node = SVG.has(tag) ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+	for (const [name, value] of Object.entries(props)) {
+		if (name.startsWith("--")) node.style.setProperty(name, value);
+		else if (value !== false) node.setAttribute(name, value);
+	}
+	node.append(...flat(children));
+	return node;
 }
 
-/** @param {string} tag @param {Props} [props] @param {...Child} children */
-export function svg(tag, props, ...children) {
-  return fill(document.createElementNS(SVG, tag), props, children);
-}
+/** @param {any[]} children */
+export const flat = (children) => children.flat(Infinity).filter(Boolean);
 
-/** @template {HTMLElement | SVGElement} T @param {T} node @param {Props | undefined} props @param {Child[]} children */
-function fill(node, props, children) {
-  for (const [name, value] of Object.entries(props ?? {})) set(node, name, value);
-  for (const child of children) {
-    if (child || child === 0) node.append(/** @type {Node | string} */ (child));
-  }
-  return node;
-}
-
-/** @param {HTMLElement | SVGElement} node @param {string} name @param {any} value */
-function set(node, name, value) {
-  if (value === false || value === null || value === undefined) return;
-  if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-  else if (name.startsWith("--")) node.style.setProperty(name, value);
-  else node.setAttribute(name, value === true ? "" : value);
-}
-
-/** Writes only what differs, so that an unchanged page costs no layout. @param {Element} node @param {string} text */
+/** Writes only what differs: an unchanged page costs no layout. @param {Element} node */
 export function say(node, text) {
-  if (node.textContent !== text) node.textContent = text;
+	if (node.textContent !== text) node.textContent = text;
 }
 
-/** @param {Element} node @param {string} name @param {string | boolean} value */
+/** The same for an attribute; false removes it. @param {Element} node */
 export function mark(node, name, value) {
-  if (value === false) return node.removeAttribute(name);
-  const text = value === true ? "" : value;
-  if (node.getAttribute(name) !== text) node.setAttribute(name, text);
+	if (value === false) node.removeAttribute(name);
+	else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, String(value));
 }
 
-/** @template {HTMLElement} [T=HTMLElement] @param {string} name the part of the id after `claude-live-` */
-export function part(name) {
-  return /** @type {T} */ (document.getElementById(`claude-live-${name}`));
+/** The page's own elements, by the last word of their ids. @returns {Record<string, any>} */
+export function parts() {
+	const named = document.querySelectorAll("[id^=claude-live-]");
+	return Object.fromEntries(Array.from(named, (node) => [node.id.split("-")[2], node]));
 }

@@ -6,211 +6,132 @@
  */
 import { secrets } from "./secrets.js";
 
-const SECOND_MS = 1000;
-const MINUTE_MS = 60 * SECOND_MS;
-const HOUR_MS = 60 * MINUTE_MS;
-const DAY_MS = 24 * HOUR_MS;
-
-/** A row shows this many of a prompt's lines, and at most this many characters of them. */
+/** In a row. */
 const ROW_LINES = 3;
 const ROW_CHARS = 600;
 
-/** Colours are this many steps of the wheel: nearer ones are not told apart. */
+/** Steps of the colour wheel: nearer ones are not told apart. */
 const HUES = 16;
 
-/**
- * @typedef {object} LiveEvent as the server sends it
- * @property {number} id
- * @property {string} ts
- * @property {string} type
- * @property {any} data
- */
+/** The sign and the name of each kind of row. @type {Record<string, string[]>} */
+export const KINDS = {
+	prompt: ["›", "prompt"],
+	command: ["/", "slash command"],
+	shell: ["!", "shell command"],
+	broken: ["⚠", "malformed line"],
+	file: ["≡", "file change"],
+	notice: ["i", "notice"],
+	error: ["×", "error"],
+	other: ["·", "other event"],
+};
 
-/**
- * @typedef {object} Item an event as the page holds it
- * @property {number} id
- * @property {number} ms its time, in milliseconds since 1970
- * @property {string} kind a key of `KINDS`
- * @property {string} text what its row says
- * @property {string} project empty where there is none
- * @property {string} session empty where there is none
- * @property {boolean} open whether its row shows the whole event
- * @property {LiveEvent} event
- * @property {string} [haystack] what the search looks through, made on first use
- */
-
-/** Kinds of rows: the sign that stands for one, its name, its plural. */
-export const KINDS = new Map([
-  ["prompt", ["›", "prompt", "prompts"]],
-  ["command", ["/", "slash command", "slash commands"]],
-  ["shell", ["!", "shell command", "shell commands"]],
-  ["broken", ["⚠", "malformed line", "malformed lines"]],
-  ["file", ["≡", "file change", "file changes"]],
-  ["notice", ["i", "notice", "notices"]],
-  ["error", ["×", "error", "errors"]],
-  ["other", ["·", "other event", "other events"]],
-]);
-
-/** How each type of event is shown; a type that is not here is `other`, with its data as text. @type {Map<string, (data: any) => { kind: string, text: string }>} */
-const TYPES = new Map([
-  ["history.append", (data) => prompt(data)],
-  ["file.changed", (data) => ({ kind: "file", text: changed(data) })],
-  ["server.notice", (data) => ({ kind: "notice", text: words(data.msg ?? data.kind) })],
-  ["server.error", (data) => ({ kind: "error", text: [data.msg ?? data.kind, data.path].filter(Boolean).map(words).join(" · ") })],
-]);
+/** The kind and the words of each type of event. */
+const TYPES = new Map(Object.entries({
+	"history.append": prompt,
+	"file.changed": ({ path, change, size }) => ["file", `${path} ${change}${size >= 0 ? ` · ${bytes(size)}` : ""}`],
+	"server.notice": ({ msg, kind }) => ["notice", String(msg ?? kind)],
+	"server.error": ({ msg, kind, path }) => ["error", [msg ?? kind, path].filter(Boolean).join(" · ")],
+}));
 
 /** A slash command is one word; `/home/me/notes.md is wrong` is a prompt. */
 const SLASH_COMMAND = /^\/[\w:.-]+(?:\s|$)/;
 
-/** @param {LiveEvent} event @param {number} now @returns {Item} */
+/** `now` is for a time that cannot be read. @param {LiveEvent} event @returns {Item} */
 export function item(event, now) {
-  const data = event.data ?? {};
-  const show = TYPES.get(event.type) ?? (() => ({ kind: "other", text: `${event.type} ${JSON.stringify(data)}` }));
-  const { project = "", sessionId = "" } = data.summary ?? {};
-  const ms = Date.parse(event.ts);
-  return { id: event.id, ms: Number.isNaN(ms) ? now : ms, project, session: sessionId, open: false, event, ...show(data) };
+	const data = event.data ?? {};
+	const { project = "", sessionId: session = "" } = data.summary ?? {};
+	const [kind, text] = TYPES.get(event.type)?.(data) ?? ["other", JSON.stringify(event)];
+	return { id: event.id, ms: Date.parse(event.ts) || now, kind, text, project, session, open: false, event };
 }
 
-/** @param {any} data */
-function prompt(data) {
-  if (data.parseError) return { kind: "broken", text: data.rawLine };
-  const text = data.summary?.display;
-  if (typeof text !== "string") return { kind: "other", text: data.rawLine };
-  if (SLASH_COMMAND.test(text)) return { kind: "command", text };
-  return { kind: text.startsWith("!") ? "shell" : "prompt", text };
+function prompt({ parseError, rawLine, summary }) {
+	const text = summary?.display;
+	if (parseError) return ["broken", rawLine];
+	if (typeof text !== "string") return ["other", rawLine];
+	if (SLASH_COMMAND.test(text)) return ["command", text];
+	return [text.startsWith("!") ? "shell" : "prompt", text];
 }
 
-/** @param {any} data */
-function changed({ path, change, size }) {
-  return `${words(path)} ${words(change)}${typeof size === "number" ? ` · ${bytes(size)}` : ""}`;
-}
+export const isHistory = ({ event }) => event.type === "history.append";
 
-/** @param {any} value */
-function words(value) {
-  return typeof value === "string" ? value : JSON.stringify(value) ?? "";
-}
+/** Whether a person typed it. */
+export const isTyped = ({ kind }) => ["prompt", "command", "shell"].includes(kind);
 
-/** @param {Item} item */
-export function isHistory(item) {
-  return item.event.type === "history.append";
-}
-
-/** What a person typed, as against a line that only was in the file. @param {Item} item */
-export function isTyped({ kind }) {
-  return kind === "prompt" || kind === "command" || kind === "shell";
-}
+/** In milliseconds. */
+const UNITS = Object.entries({ d: 86_400_000, h: 3_600_000, m: 60_000, s: 1000 });
+const NOW_MS = 5_000;
 
 /** @param {number} ms of age */
 export function ago(ms) {
-  if (ms < 5 * SECOND_MS) return "now";
-  if (ms < MINUTE_MS) return `${Math.floor(ms / SECOND_MS)}s`;
-  if (ms < HOUR_MS) return `${Math.floor(ms / MINUTE_MS)}m`;
-  if (ms < DAY_MS) return `${Math.floor(ms / HOUR_MS)}h`;
-  return `${Math.floor(ms / DAY_MS)}d`;
+	const [unit, length] = UNITS.find(([, length]) => ms >= Math.max(length, NOW_MS)) ?? [];
+	return length ? `${Math.floor(ms / length)}${unit}` : "now";
 }
 
 const EXACT = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
 const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 
-/** @param {number} ms */
-export function exact(ms) {
-  return EXACT.format(ms);
-}
+export const exact = (ms) => EXACT.format(ms);
+export const clock = (ms) => CLOCK.format(ms);
+export const number = (count) => count.toLocaleString();
+export const plural = (count, one) => `${number(count)} ${one}${count === 1 ? "" : "s"}`;
 
-/** @param {number} ms */
-export function clock(ms) {
-  return CLOCK.format(ms);
-}
-
-/** @param {number} count */
 export function bytes(count) {
-  const units = ["B", "KB", "MB", "GB", "TB"];
-  const step = Math.min(units.length - 1, Math.floor(Math.log10(Math.max(count, 1)) / 3));
-  const scaled = count / 1000 ** step;
-  return `${step && scaled < 100 ? scaled.toFixed(1) : Math.round(scaled)} ${units[step]}`;
+	const step = Math.min(3, Math.floor(Math.log10(Math.max(count, 1)) / 3));
+	const scaled = count / 1000 ** step;
+	return `${step && scaled < 100 ? scaled.toFixed(1) : Math.round(scaled)} ${["B", "KB", "MB", "GB"][step]}`;
 }
 
-/** @param {number} count @param {string} one @param {string} [many] */
-export function plural(count, one, many = `${one}s`) {
-  return `${count.toLocaleString()} ${count === 1 ? one : many}`;
-}
+/** Of a path of any system. */
+export const lastSegment = (path) => path.split(/[\\/]+/).filter(Boolean).pop() ?? path;
 
-/** @param {string} path with the separators of any system */
-export function lastSegment(path) {
-  return path.split(/[\\/]+/).filter(Boolean).pop() ?? path;
-}
+export const shortId = (session) => session.slice(0, 8);
 
-/** @param {string} session */
-export function shortId(session) {
-  return session.slice(0, 8);
-}
-
-/** The same name has the same colour every day. @param {string} name @returns {number} degrees */
+/** In degrees; a name has the same every day. */
 export function hue(name) {
-  let hash = 2166136261;
-  for (let at = 0; at < name.length; at += 1) hash = Math.imul(hash ^ name.charCodeAt(at), 16777619);
-  return (((hash >>> 8) % HUES) * 360) / HUES;
+	let hash = 2166136261;
+	for (let at = 0; at < name.length; at += 1) hash = Math.imul(hash ^ name.charCodeAt(at), 16777619);
+	return (((hash >>> 8) % HUES) * 360) / HUES;
 }
 
-/** @param {string} text @returns {{ head: string, moreLines: number, cut: boolean }} */
+/** @param {string} text */
 export function firstLines(text) {
-  const lines = text.trimEnd().split("\n");
-  const head = lines.slice(0, ROW_LINES).join("\n");
-  const moreLines = Math.max(0, lines.length - ROW_LINES);
-  return { head: clip(head, ROW_CHARS), moreLines, cut: moreLines > 0 || head.length > ROW_CHARS };
+	const lines = text.trimEnd().split("\n");
+	const all = lines.slice(0, ROW_LINES).join("\n");
+	const head = clip(all, ROW_CHARS);
+	return { head, moreLines: lines.length - ROW_LINES, isCut: head !== lines.join("\n") };
 }
 
-/** Never cuts an emoji in two. @param {string} text @param {number} chars */
+/** Cuts no emoji in two. */
 export function clip(text, chars) {
-  if (text.length <= chars) return text;
-  const end = /[\uD800-\uDBFF]/.test(text[chars - 1]) ? chars - 1 : chars;
-  return text.slice(0, end) + "…";
+	if (text.length <= chars) return text;
+	return text.slice(0, chars).replace(/[\uD800-\uDBFF]$/, "") + "…";
 }
 
-/** @typedef {{ kind: "text" | "chip" | "code" | "odd" | "secret", text: string, name?: string }} Piece */
+/** Placeholders of Claude Code, `code`, and characters that do not show or act on the text around them. */
+const SPECIAL =
+	/\[(?<chip>Pasted text #\d+(?: \+\d+ lines)?|(?:Image|Audio) #\d+|\.{3}Truncated text #\d+ \+\d+ lines\.{3})\]|`(?<code>[^`\n]{1,200})`|(?<odd>[\0-\x08\x0B-\x1F\x7F-\x9F\u061C\u200B\u200E\u200F\u2028-\u202E\u2060-\u206F\uFEFF]{1,40})/g;
 
-/** Placeholders that Claude Code leaves in a prompt, `code` in backticks, characters that would act on the text around them or not show. */
-const PIECES =
-  /(?<chip>\[(?:Pasted text #\d+(?: \+\d+ lines)?|(?:Image|Audio) #\d+|\.{3}Truncated text #\d+ \+\d+ lines\.{3})\])|(?<code>`[^`\n]{1,200}`)|(?<odd>[\u0000-\u0008\u000B-\u001F\u007F-\u009F\u061C\u200B\u200E\u200F\u2028-\u202E\u2060-\u206F\uFEFF]{1,40})/g;
-
-/**
- * @param {string} text @param {(part: string) => Piece[]} [between] what becomes of what is no secret
- * @returns {Piece[]} in order
- */
-export function pieces(text, between = plainPieces) {
-  let rest = 0;
-  /** @type {Piece[]} */
-  const out = [];
-  for (const { start, end, name } of secrets(text)) {
-    out.push(...between(text.slice(rest, start)), { kind: "secret", text: text.slice(start, end), name });
-    rest = end;
-  }
-  return [...out, ...between(text.slice(rest))];
+/** @param {string} text @returns {Piece[]} secrets, and what `between` finds in the rest */
+export function pieces(text, between = special) {
+	return split(text, secrets(text), between, ({ name }, part) => ({ kind: "secret", text: part, name }));
 }
 
-/** For text that is shown as it is, secrets aside. @param {string} text @returns {Piece[]} */
-export function verbatim(text) {
-  return text ? [{ kind: "text", text }] : [];
+export const verbatim = (text) => [{ kind: "text", text }];
+
+function special(text) {
+	const found = Array.from(text.matchAll(SPECIAL), ({ 0: all, index, groups }) => ({ start: index, end: index + all.length, ...groups }));
+	return split(text, found, verbatim, ({ chip, code, odd }) => {
+		if (odd) return { kind: "odd", text: `U+${odd.charCodeAt(0).toString(16)}` };
+		return chip ? { kind: "chip", text: chip } : { kind: "code", text: code };
+	});
 }
 
-/** @param {string} text @returns {Piece[]} */
-function plainPieces(text) {
-  let rest = 0;
-  /** @type {Piece[]} */
-  const out = [];
-  for (const match of text.matchAll(PIECES)) {
-    if (match.index > rest) out.push({ kind: "text", text: text.slice(rest, match.index) });
-    out.push(special(match.groups ?? {}));
-    rest = match.index + match[0].length;
-  }
-  if (rest < text.length) out.push({ kind: "text", text: text.slice(rest) });
-  return out;
-}
-
-/** @param {Record<string, string>} groups @returns {Piece} */
-function special({ chip, code, odd }) {
-  if (chip) return { kind: "chip", text: chip.slice(1, -1) };
-  if (code) return { kind: "code", text: code.slice(1, -1) };
-  const names = Array.from(odd, (c) => c.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0"));
-  return { kind: "odd", text: names.slice(0, 4).join(" ") + (names.length > 4 ? "…" : "") };
+function split(text, spans, between, within) {
+	let rest = 0;
+	const out = spans.flatMap((span) => {
+		const before = text.slice(rest, span.start);
+		rest = span.end;
+		return [...(before ? between(before) : []), within(span, text.slice(span.start, span.end))];
+	});
+	return rest < text.length ? out.concat(between(text.slice(rest))) : out;
 }

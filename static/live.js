@@ -2,488 +2,367 @@
 /**
  * The page's state: what came, what is wanted, what is shown.
  *
- * The backlog is read once and then the stream from its last id. What comes waits while the page is
- * paused, read further down or not looked at; else it is rendered at once, and at most once a second.
+ * The backlog is read once and then the stream from its last id. What comes waits while the page is paused, read
+ * further down or not looked at; else it is rendered at once, and at most once a second.
  *
- * Invariant: everything that is shown follows from `page`, `feed` and `tally`; `draw` may be called at any time.
+ * Invariant: what is shown follows from `page` and `feed`; `draw` may be called at any time.
  */
 import { batch } from "./batch.js";
 import { Chart } from "./chart.js";
-import { el, mark, part, say } from "./dom.js";
-import { Feed, isReset, isResync } from "./feed.js";
-import { EVERYTHING, fromHash, isActive, matcher, toHash } from "./filter.js";
-import { KINDS, ago, bytes, clip, clock, isHistory, isTyped, item, lastSegment, plural, shortId } from "./format.js";
+import { el, mark, parts, say } from "./dom.js";
+import { Feed, HELD, noticeKind } from "./feed.js";
+import { EVERYTHING, fromHash, matcher, toHash } from "./filter.js";
+import { KINDS, ago, bytes, clip, clock, isHistory, isTyped, item, lastSegment, number, plural, shortId } from "./format.js";
 import { Table } from "./render.js";
 import { masked } from "./secrets.js";
 import { Stream } from "./stream.js";
-import { Tally } from "./tally.js";
+import { hour, today } from "./tally.js";
 
-/** @typedef {import("./format.js").Item} Item */
-/** @typedef {import("./stream.js").State} State */
-
-const BACKLOG = "/api/claude/live/backlog?limit=";
-/** The first look, and all that the server holds. */
+/** Events at first, and rows at most until older events are asked for. */
 const FIRST = 200;
-const ALL = 1000;
-/** Rows at most; `ALL` once older events were asked for. */
 const ROWS = 500;
 const RETRY_MS = 2_000;
 const TICK_MS = 1_000;
-/** The server is asked how far it has read at most so often. */
-const HEALTH_MS = 2_000;
+const MINUTE_MS = 60_000;
+const NAME_CHARS = 40;
+const BODY_CHARS = 200;
 const NAME = document.title;
 
+const kept = memory();
+const at = parts();
 const page = {
-  filter: fromHash(location.hash),
-  paused: false,
-  reading: false,
-  rows: ROWS,
-  /** Ids up to this one were cleared away. */
-  cleared: 0,
-  loaded: false,
-  /** @type {State} */
-  state: "connecting",
-  since: Date.now(),
-  lastEvent: 0,
-  /** When the last visit ended; 0 for never. */
-  left: remembered("left"),
-  unseen: 0,
-  notify: remembered("notify") === 1 && globalThis.Notification?.permission === "granted",
-  /** @type {any} */
-  health: null,
-  /** How the last reconnect went; `missed` is negative until that is known. @type {{ at: number, from: number, gap: boolean, missed: number } | null} */
-  back: null,
+	filter: fromHash(location.hash),
+	isLoaded: false,
+	isPaused: false,
+	/** Whether the newest row is out of sight. */
+	isReading: false,
+	rows: ROWS,
+	/** Events of today that are no rows. @type {Item[]} */
+	earlier: [],
+	/** @type {State} */
+	state: "connecting",
+	brokenSince: 0,
+	lastMs: 0,
+	/** When one last looked; 0 for never. */
+	left: Number(kept.claudeLiveLeft ?? 0),
+	unseen: 0,
+	notifies: kept.claudeLiveNotifies === "true",
+	/** What /healthz said. @type {any} */
+	health: {},
+	/** The last reconnect; `missed` is negative until it is known. @type {any} */
+	back: { missed: NaN },
 };
 
 const feed = new Feed();
-const tally = new Tally();
-const table = new Table(/** @type {HTMLElement} */ (part("table").querySelector("tbody")), (field, value) => filterBy(field, value));
-const chart = new Chart(part("chart"), goTo);
-const poke = batch(flush);
+const table = new Table(at.table.tBodies[0], (field, value) => narrow({ [field]: page.filter[field] === value ? "" : value }));
+const chart = new Chart(at.chart, goTo);
 const stream = new Stream({ event: heard, state: stateChanged, lastId: () => feed.lastId });
+const poke = batch(flush);
+const reload = batch(() => load(Math.max(FIRST, feed.items.filter(isHistory).length)).catch(() => setTimeout(reload, RETRY_MS)));
+const askHealth = batch(readHealth);
+const notifySoon = batch(notify);
 
-/** @param {string} key */
-function remembered(key) {
-  try {
-    return Number(localStorage.getItem(`claude-live.${key}`));
-  } catch {
-    return 0; // storage is switched off
-  }
+/** For the next visit; nothing where storage is switched off. @returns {any} */
+function memory() {
+	try {
+		return localStorage;
+	} catch {
+		return {};
+	}
 }
 
-/** @param {string} key @param {number} value */
-function remember(key, value) {
-  try {
-    localStorage.setItem(`claude-live.${key}`, String(value));
-  } catch {
-    // storage is switched off: the next visit begins without it
-  }
-}
-
-/** @param {string} type @param {string} data */
 function heard(type, data) {
-  if (type === "ping") return askHealth();
-  const event = JSON.parse(data);
-  const now = Date.now();
-  const fresh = feed.accept(event, now);
-  if (isResync(event) && page.back) page.back.gap = true;
-  if (isResync(event) || isReset(event)) reload();
-  if (!fresh) return;
-  page.lastEvent = now;
-  arrived(fresh, now);
-  poke();
+	if (type === "ping") return askHealth();
+	const event = JSON.parse(data);
+	const now = Date.now();
+	const fresh = feed.accept(event, now);
+	const isGap = noticeKind(event) === "stream.resync";
+	page.back.isGap ||= isGap;
+	if (isGap || noticeKind(event) === "history.reset") reload();
+	if (!fresh) return;
+	page.lastMs = now;
+	if (document.hidden) page.unseen += 1;
+	if (page.notifies && !document.hasFocus() && isTyped(fresh) && matcher(page.filter)(fresh)) told.push(fresh) && notifySoon();
+	poke();
 }
 
-/** @param {Item} fresh @param {number} now */
-function arrived(fresh, now) {
-  tally.add(fresh, now);
-  if (document.hidden) page.unseen += 1;
-  if (page.notify && !document.hasFocus() && isTyped(fresh) && matcher(page.filter)(fresh)) notifySoon(fresh);
-}
-
-/** @param {State} state @param {number} since */
-function stateChanged(state, since) {
-  if (state !== "live" && page.state === "live") page.back = { at: 0, from: feed.lastId, gap: false, missed: -1 };
-  if (state === "live" && page.back?.at === 0) page.back.at = Date.now();
-  if (state === "live") askHealth();
-  page.state = state;
-  page.since = since;
-  drawState();
-}
-
-function frozen() {
-  return page.paused || page.reading || document.hidden;
+function stateChanged(state, brokenSince) {
+	if (state !== "live" && page.state === "live") page.back = { from: feed.lastId, missed: -1 };
+	if (state === "live") page.back.at ??= Date.now();
+	if (state === "live") askHealth();
+	page.state = state;
+	page.brokenSince = brokenSince;
+	drawState();
 }
 
 function flush() {
-  if (!frozen()) feed.settle();
-  draw();
-  askHealth();
+	if (document.hidden) return drawState();
+	if (!page.isPaused && !page.isReading) feed.settle();
+	draw();
+	askHealth();
 }
 
-/** @param {number} limit */
-async function fetchBacklog(limit) {
-  const answer = await fetch(BACKLOG + limit);
-  if (!answer.ok) throw new Error(String(answer.status));
-  return answer.json();
+async function backlog(limit) {
+	const answer = await fetch(`/api/claude/live/backlog?limit=${limit}`);
+	if (!answer.ok) throw answer;
+	return answer.json();
+}
+
+/** What the server holds takes the place of the history rows. */
+async function load(limit) {
+	feed.load(await backlog(limit), Date.now());
+	page.isLoaded = true;
+	page.lastMs ||= feed.items[0]?.ms ?? 0;
+	page.earlier = [];
+	draw();
+	if (limit < HELD && feed.items.length >= limit && today(feed.items, Date.now()).isPartial) loadEarlier().catch(() => {});
+}
+
+/** The totals have all events of a day, if they are no rows. */
+async function loadEarlier() {
+	const { events } = await backlog(HELD);
+	const oldest = feed.items[feed.items.length - 1];
+	page.earlier = events.filter(({ id }) => id < oldest.id).map((event) => item(event, 0));
+	drawShape(Date.now());
 }
 
 async function start() {
-  try {
-    take(await fetchBacklog(FIRST), FIRST);
-  } catch (error) {
-    stateChanged(/** @type {Error} */ (error).message === "401" ? "locked" : "reconnecting", page.since);
-    setTimeout(start, RETRY_MS);
-    return;
-  }
-  stream.start();
-  if (tally.partial) count(await fetchBacklog(ALL), ALL);
-}
-
-/** @param {any} backlog @param {number} limit */
-function take(backlog, limit) {
-  feed.load(backlog, Date.now());
-  page.loaded = true;
-  page.lastEvent ||= feed.items[0]?.ms ?? 0;
-  count(backlog, limit);
-  draw();
-}
-
-/** @param {any} backlog @param {number} limit */
-function count({ events, lastEventId }, limit) {
-  const now = Date.now();
-  const newer = [...feed.pending].reverse().concat(feed.items).filter(({ id }) => id > lastEventId);
-  tally.restart(newer.concat(events.map((/** @type {any} */ event) => item(event, now))), now, events.length === limit);
-  chart.draw(tally.hour(now));
-  drawTotals();
-}
-
-let reloading = false;
-
-/** What the server now holds replaces the history rows; asked for again while under way, it is done again. */
-async function reload(limit = Math.max(FIRST, Math.min(ALL, feed.items.filter(isHistory).length))) {
-  if (reloading) return setTimeout(reload, TICK_MS, limit);
-  reloading = true;
-  await fetchBacklog(limit).then((backlog) => take(backlog, limit), () => setTimeout(reload, RETRY_MS, limit));
-  reloading = false;
-}
-
-/** @param {number} ms the rows of this time and before */
-async function goTo(ms) {
-  const oldest = feed.items[feed.items.length - 1];
-  if (oldest && oldest.ms > ms) await older();
-  const at = table.shown.findIndex((shown) => shown.ms < ms);
-  if (at >= 0) table.focus(at);
+	try {
+		await load(FIRST);
+		stream.start();
+	} catch {
+		stateChanged("reconnecting", 0);
+		setTimeout(start, RETRY_MS);
+	}
 }
 
 async function older() {
-  page.rows = ALL;
-  await reload(ALL);
+	page.rows = HELD;
+	await load(HELD).catch(reload);
 }
 
-/** @param {"project" | "session" | "kind" | "q"} field @param {string} value the same again takes it back */
-function filterBy(field, value) {
-  setFilter({ ...page.filter, [field]: page.filter[field] === value ? "" : value });
+async function goTo({ ms }) {
+	const isThere = (shown) => shown.ms < ms + MINUTE_MS;
+	if (!table.shown.some(isThere)) await older();
+	table.focus(table.shown.findIndex(isThere));
 }
 
-/** @param {import("./filter.js").Filter} filter */
-function setFilter(filter) {
-  page.filter = { ...filter };
-  history.replaceState(null, "", toHash(filter) || location.pathname);
-  draw();
-}
-
-function togglePause() {
-  page.paused = !page.paused;
-  flush();
-}
-
-function clear() {
-  page.cleared = page.cleared ? 0 : Math.max(feed.lastId, feed.items[0]?.id ?? 0);
-  if (page.cleared && !page.paused) feed.settle();
-  draw();
-}
-
-function toTop() {
-  scrollTo({ top: 0, behavior: "instant" });
-  page.reading = false;
-  flush();
+function narrow(change) {
+	page.filter = { ...page.filter, ...change };
+	history.replaceState(null, "", toHash(page.filter) || location.pathname);
+	draw();
 }
 
 function draw() {
-  const now = Date.now();
-  const match = matcher(page.filter);
-  const there = feed.items.filter(({ id }) => id > page.cleared);
-  const wanted = there.filter(match);
-  table.show(wanted.slice(0, page.rows), now, page.left);
-  chart.draw(tally.hour(now));
-  drawTotals();
-  drawTools(there.length - wanted.length);
-  drawOptions();
-  drawEmpty(wanted.length);
-  drawState();
+	const now = Date.now();
+	const there = feed.items.filter(({ isCleared }) => !isCleared);
+	const wanted = there.filter(matcher(page.filter));
+	table.show(wanted.slice(0, page.rows), now, page.left);
+	say(at.hidden, `${number(there.length - wanted.length)} hidden: show all`);
+	drawShape(now);
+	drawTools();
+	drawChoices();
+	drawEmpty();
+	drawState();
 }
 
-function drawTotals() {
-  const totals = { prompts: tally.prompts, sessions: tally.sessions.size, projects: tally.projects.size };
-  for (const [name, total] of Object.entries(totals)) {
-    const node = part("totals").querySelector(`[data-total=${name}]`);
-    if (node) say(node, total.toLocaleString() + (tally.partial ? "+" : ""));
-  }
+function drawShape(now) {
+	const held = [...feed.pending, ...feed.items, ...page.earlier];
+	const { isPartial, ...totals } = today(held, now);
+	for (const name in totals) say(at[name], number(totals[name]) + (isPartial && held.length >= HELD ? "+" : ""));
+	chart.draw(hour(held, now));
 }
 
-/** @param {number} hidden */
-function drawTools(hidden) {
-  const { filter, paused } = page;
-  const waiting = feed.waiting.toLocaleString();
-  const search = /** @type {HTMLInputElement} */ (part("search"));
-  if (search.value.trim() !== filter.q) search.value = filter.q;
-  say(part("pause"), paused ? `Resume${feed.waiting ? ` · ${waiting} waiting` : ""}` : "Pause");
-  mark(part("pause"), "aria-pressed", String(paused));
-  say(part("clear"), page.cleared ? "Show again" : "Clear");
-  part("hidden").hidden = !isActive(filter);
-  say(/** @type {Element} */ (part("hidden").firstElementChild), `${hidden.toLocaleString()} hidden`);
-  part("new").hidden = paused || !page.reading || feed.waiting === 0;
-  say(part("new"), `${waiting} new`);
-  part("older").hidden = page.rows === ALL || feed.items.length < FIRST;
+function drawTools() {
+	const { filter, isPaused, isReading } = page;
+	const { items, waiting } = feed;
+	if (at.search.value.trim() !== filter.q) at.search.value = filter.q;
+	say(at.pause, isPaused ? `Resume${waiting ? ` · ${number(waiting)} waiting` : ""}` : "Pause");
+	mark(at.pause, "aria-pressed", String(isPaused));
+	mark(at.notify, "aria-pressed", String(page.notifies));
+	say(at.clear, items.some(({ isCleared }) => isCleared) ? "Show again" : "Clear");
+	say(at.new, `${number(waiting)} new`);
+	at.new.hidden = isPaused || !isReading || !waiting;
+	at.hidden.hidden = !toHash(filter);
+	at.older.hidden = page.rows === HELD || items.length < FIRST;
 }
 
-/** Each select offers what is there, and what is chosen though it is not. */
-function drawOptions() {
-  const { items } = feed;
-  const kinds = [...KINDS].filter(([kind]) => items.some((other) => other.kind === kind));
-  options("kind", "All kinds", kinds.map(([kind, [, , many]]) => [kind, many]));
-  options("project", "All projects", unique(items, "project").map((path) => [path, masked(clip(lastSegment(path), 40))]));
-  options("session", "All sessions", unique(items, "session").map((id) => [id, masked(shortId(id))]));
+function drawChoices() {
+	const name = (value) => masked(clip(lastSegment(value), NAME_CHARS));
+	choices("kind", (kind) => KINDS[kind]?.[1] ?? kind);
+	choices("project", name);
+	choices("session", (session) => name(shortId(session)));
 }
 
-/** @param {Item[]} items @param {"project" | "session"} field */
-function unique(items, field) {
-  return [...new Set(items.map((item) => item[field]))].filter(Boolean);
+/** Offers what is there and what is chosen; does not change while it is used. */
+function choices(field, name) {
+	const select = at[field];
+	const chosen = page.filter[field];
+	const values = ["", ...new Set([...feed.items.map((item) => item[field]), chosen].filter(Boolean))];
+	if (String(values) !== select.dataset.values && select !== document.activeElement) {
+		select.replaceChildren(...values.map((value) => el("option", { value }, value ? name(value) : `All ${field}s`)));
+		select.dataset.values = values;
+	}
+	select.value = chosen;
+	mark(select, "data-chosen", chosen !== "");
 }
 
-/** @param {"kind" | "project" | "session"} field @param {string} all @param {string[][]} choices */
-function options(field, all, choices) {
-  const select = /** @type {HTMLSelectElement} */ (part(field));
-  const chosen = page.filter[field];
-  const missing = chosen && !choices.some(([value]) => value === chosen) ? [[chosen, clip(masked(lastSegment(chosen)), 40)]] : [];
-  const wanted = [["", all], ...choices, ...missing];
-  const same = select.options.length === wanted.length && wanted.every(([value], at) => select.options[at].value === value);
-  if (!same && select !== document.activeElement) select.replaceChildren(...wanted.map(([value, label]) => el("option", { value }, label)));
-  select.value = chosen;
-  mark(select, "data-chosen", chosen !== "");
+function drawEmpty() {
+	at.empty.hidden = !page.isLoaded || table.shown.length > 0;
+	const [title, hint] = emptyWords(page.health.history);
+	say(at.empty.firstElementChild, title);
+	say(at.empty.lastElementChild, hint);
 }
 
-/** @param {number} shown */
-function drawEmpty(shown) {
-  const why = shown === 0 && page.loaded && emptyWords();
-  part("empty").hidden = !why;
-  if (!why) return;
-  const [title, hint] = why;
-  if (part("empty").dataset.why === title) return;
-  part("empty").dataset.why = title;
-  part("empty").replaceChildren(el("p", { class: "title" }, title), el("p", {}, hint));
+function emptyWords(history) {
+	if (toHash(page.filter)) return ["Nothing matches", ""];
+	if (feed.items.length) return ["Cleared", "“Show again” brings the rows back."];
+	if (history?.exists === false) return [`Waiting for ${history.path}`, "Claude Code makes it at the first prompt: type one, and it appears here."];
+	return ["Waiting for the first prompt", "Type one in Claude Code, or see how it looks with claude-live --demo"];
 }
 
-/** @returns {[string, string]} */
-function emptyWords() {
-  const { history } = page.health ?? {};
-  if (feed.items.length && page.cleared && !isActive(page.filter)) return ["Cleared", "New events appear here. “Show again” brings the others back."];
-  if (isActive(page.filter)) return ["Nothing matches", "Among the events held here none matches the search and the filters."];
-  if (history && !history.exists) return [`Waiting for ${history.path}`, "Claude Code writes it with the first prompt. Type one, and it appears here."];
-  return ["Waiting for the first prompt", "Type a prompt in Claude Code, and it appears here. To see how that looks, run claude-live --demo."];
+/** Icon, words, and what to do. */
+function stateWords() {
+	if (page.state === "live") return ["", "live"];
+	if (page.state === "offline") return ["-off", `offline since ${clock(page.brokenSince)}`, `No answer from ${location.host}. Start claude-live there again: this page then goes on.`];
+	if (page.state === "locked") return ["-off", "token wanted", "This server wants its token. Open its address with /?token=… once: this page then goes on."];
+	return ["-wait", `${page.state}…`];
 }
-
-/** @type {Record<State, () => string>} */
-const STATES = {
-  connecting: () => "connecting…",
-  live: () => "live",
-  reconnecting: () => "reconnecting…",
-  offline: () => `offline since ${clock(page.since)}`,
-  locked: () => "token wanted",
-};
-
-const ICONS = { live: "favicon.svg", connecting: "favicon-wait.svg", reconnecting: "favicon-wait.svg", offline: "favicon-off.svg", locked: "favicon-off.svg" };
 
 function drawState() {
-  const { state, unseen } = page;
-  mark(part("conn"), "data-state", state);
-  say(part("conn"), STATES[state]());
-  mark(part("icon"), "href", `/static/${ICONS[state]}`);
-  document.title = unseen ? `(${unseen > 999 ? "999+" : unseen}) ${NAME}` : NAME;
-  drawBanner();
-  drawStatus();
-}
-
-function drawBanner() {
-  const { state } = page;
-  const text = {
-    locked: "This server wants its token. Open the address with ?token=… once, as it was printed at its start; this page then goes on by itself.",
-    offline: `No answer from ${location.host}. Start claude-live again there; this page then goes on by itself.`,
-  }[/** @type {string} */ (state)];
-  part("banner").hidden = !text;
-  say(part("banner"), text ?? "");
+	const [icon, words, advice = ""] = stateWords();
+	mark(at.conn, "data-state", page.state);
+	say(at.conn, words);
+	mark(at.icon, "href", `/static/favicon${icon}.svg`);
+	say(at.banner, advice);
+	at.banner.hidden = !advice;
+	document.title = page.unseen ? `(${number(page.unseen)}) ${NAME}` : NAME;
+	drawStatus();
 }
 
 function drawStatus() {
-  const { health, lastEvent } = page;
-  const { history, counters } = health ?? {};
-  const parts = [
-    lastEvent ? `last event ${ago(Date.now() - lastEvent).replace(/\d.*/, "$& ago")}` : "no event yet",
-    history && (history.exists ? `${history.path}: ${bytes(history.readBytes)} of ${bytes(history.sizeBytes)} read` : `${history.path} does not exist yet`),
-    `${plural(table.shown.length, "row")} shown`,
-    counters && `${counters.parseErrors.toLocaleString()} malformed`,
-    counters && `${counters.oversizedLines.toLocaleString()} too long`,
-    backWords(),
-  ].filter(Boolean);
-  const status = part("status");
-  while (status.childElementCount < parts.length) status.append(el("span"));
-  while (status.childElementCount > parts.length) status.lastElementChild?.remove();
-  parts.forEach((text, at) => say(status.children[at], text));
+	const { health: { history, counters }, lastMs, back } = page;
+	const words = [
+		lastMs ? `last event ${ago(Date.now() - lastMs).replace(/\d.*/, "$& ago")}` : "no event yet",
+		history && `${history.path} ${history.exists ? `${bytes(history.readBytes)} of ${bytes(history.sizeBytes)} read` : "is not there yet"}`,
+		`${plural(table.shown.length, "row")} shown`,
+		counters && `${number(counters.parseErrors)} malformed`,
+		counters && `${number(counters.oversizedLines)} too long`,
+		back.missed >= 0 && `reconnected ${clock(back.at)}: ${back.isGap ? "gap reloaded" : `${number(back.missed)} replayed`}`,
+	].filter(Boolean);
+	if (at.status.childElementCount !== words.length) at.status.replaceChildren(...words.map(() => el("span")));
+	words.forEach((text, index) => say(at.status.children[index], text));
 }
 
-function backWords() {
-  const { back } = page;
-  if (!back || back.missed < 0) return "";
-  return `reconnected ${clock(back.at)}: ${back.gap ? "gap reloaded" : `${back.missed.toLocaleString()} replayed`}`;
-}
-
-let asked = 0;
-let asking = false;
-
-/** At most once in `HEALTH_MS`, but always once more after the last call; not while nobody looks. */
-function askHealth() {
-  if (asking || document.hidden) return;
-  asking = true;
-  setTimeout(askHealthNow, Math.max(0, asked + HEALTH_MS - Date.now()));
-}
-
-async function askHealthNow() {
-  asked = Date.now();
-  asking = false;
-  const answer = await fetch("/healthz").catch(() => null);
-  if (!answer?.ok) return;
-  page.health = await answer.json();
-  const { back } = page;
-  if (back?.at && back.missed < 0) back.missed = Math.max(0, page.health.lastEventId - back.from);
-  if (table.shown.length === 0) drawEmpty(0);
-  drawStatus();
+async function readHealth() {
+	const answer = await fetch("/healthz").catch(() => null);
+	if (!answer?.ok) return;
+	page.health = await answer.json();
+	const { back } = page;
+	if (back.at && back.missed < 0) back.missed = Math.max(0, page.health.lastEventId - back.from);
+	drawEmpty();
+	drawStatus();
 }
 
 /** @type {Item[]} */
 let told = [];
 
-/** One notification a second at most, and one on the screen whatever the number of tabs. @param {Item} fresh */
-function notifySoon(fresh) {
-  if (told.push(fresh) === 1) setTimeout(notifyNow, TICK_MS);
-}
-
-function notifyNow() {
-  const [first, ...others] = told;
-  const title = others.length ? `${told.length} new prompts` : lastSegment(first.project) || "New prompt";
-  const shown = new Notification(masked(title), { body: masked(clip(first.text, 200)), tag: NAME, icon: "/static/favicon.svg" });
-  shown.onclick = () => focus();
-  told = [];
-}
-
-async function toggleNotify() {
-  const granted = !page.notify && (await globalThis.Notification?.requestPermission()) === "granted";
-  page.notify = granted;
-  remember("notify", granted ? 1 : 0);
-  drawNotify();
-}
-
-function drawNotify() {
-  mark(part("notify"), "aria-pressed", String(page.notify));
-  part("notify").hidden = !globalThis.Notification;
-}
-
-/** Nothing is drawn for nobody; on return a mark says where one was. */
-function lookedAt() {
-  if (document.hidden) return leave();
-  if (feed.waiting && !page.paused) page.left = remembered("left");
-  page.unseen = 0;
-  flush();
-  stream.hurry();
+/** One on the screen whatever the number of tabs. */
+function notify() {
+	const [{ project, text }] = told;
+	const title = told.length > 1 ? `${told.length} new prompts` : lastSegment(project) || "New prompt";
+	new Notification(masked(title), { body: masked(clip(text, BODY_CHARS)), tag: NAME }).onclick = () => focus();
+	told = [];
 }
 
 function leave() {
-  remember("left", Date.now());
+	kept.claudeLiveLeft = Date.now();
 }
 
-/** @type {Record<string, () => void>} */
-const KEYS = {
-  j: () => table.move(1),
-  k: () => table.move(-1),
-  g: () => (toTop(), table.focus(0)),
-  p: togglePause,
-  c: clear,
-  "/": () => part("search").focus(),
-  "?": () => /** @type {HTMLDialogElement} */ (part("keys")).showModal(),
-  Escape: () => setFilter(EVERYTHING),
+/** Nothing is drawn for nobody; on return a mark says where one was. */
+function looked() {
+	if (document.hidden) return leave();
+	if (feed.waiting) page.left = Number(kept.claudeLiveLeft);
+	page.unseen = 0;
+	flush();
+	stream.hurry();
+}
+
+/** What buttons (`data-do`) and keys do. @type {Record<string, () => any>} */
+const ACTIONS = {
+	pause() {
+		page.isPaused = !page.isPaused;
+		flush();
+	},
+	clear() {
+		const isCleared = !feed.items.some((item) => item.isCleared);
+		for (const item of feed.items) item.isCleared = isCleared;
+		draw();
+	},
+	async notify() {
+		page.notifies = !page.notifies && (await globalThis.Notification?.requestPermission()) === "granted";
+		kept.claudeLiveNotifies = page.notifies;
+		drawTools();
+	},
+	newest() {
+		scrollTo({ top: 0, behavior: "instant" });
+		page.isReading = false;
+		flush();
+		table.focus(0);
+	},
+	down: () => table.move(1),
+	up: () => table.move(-1),
+	search: () => at.search.focus(),
+	everything: () => narrow(EVERYTHING),
+	help: () => (at.keys.open ? at.keys.close() : at.keys.showModal()),
+	older,
 };
 
-/** @param {KeyboardEvent} event */
-function keyPressed(event) {
-  const { key, target } = event;
-  const typing = target instanceof HTMLInputElement || target instanceof HTMLSelectElement;
-  const taken = event.ctrlKey || event.metaKey || event.altKey || part("keys").hasAttribute("open");
-  if (taken || !Object.hasOwn(KEYS, key) || (typing && key !== "Escape")) return;
-  event.preventDefault();
-  KEYS[key]();
+const KEYS = { j: "down", k: "up", g: "newest", p: "pause", c: "clear", "/": "search", "?": "help", Escape: "everything" };
+
+function clicked({ target }) {
+	ACTIONS[target.closest("button")?.dataset.do]?.();
 }
 
-/** @param {string} name @param {string} event @param {(event: any) => void} step */
-function on(name, event, step) {
-  part(name).addEventListener(event, step);
+function pressed(event) {
+	const { key, target } = event;
+	const isTaken = event.ctrlKey || event.metaKey || event.altKey || at.keys.open;
+	const isTyped = key !== "Escape" && target.matches("input, select");
+	if (isTaken || isTyped || !Object.hasOwn(KEYS, key)) return;
+	event.preventDefault();
+	ACTIONS[KEYS[key]]();
 }
 
-/** Whether the newest row is out of sight: then rows wait. */
-function watchEdge() {
-  const bar = /** @type {HTMLElement} */ (document.querySelector(".tools"));
-  const seen = (/** @type {IntersectionObserverEntry[]} */ entries) => {
-    const { isIntersecting, boundingClientRect } = entries[entries.length - 1];
-    page.reading = !isIntersecting && boundingClientRect.top < innerHeight / 2;
-    if (page.reading) drawTools(0);
-    else if (feed.waiting) flush();
-  };
-  new IntersectionObserver(seen, { rootMargin: `-${bar.offsetHeight}px 0px 0px 0px` }).observe(part("edge"));
+/** @param {IntersectionObserverEntry[]} seen of the edge above the newest row */
+function edgeSeen(seen) {
+	page.isReading = !seen[seen.length - 1].isIntersecting;
+	if (feed.waiting) flush();
 }
 
 function wire() {
-  on("search", "input", ({ target }) => setFilter({ ...page.filter, q: target.value.trim() }));
-  for (const field of /** @type {const} */ (["kind", "project", "session"])) {
-    on(field, "change", ({ target }) => setFilter({ ...page.filter, [field]: target.value }));
-    on(field, "focus", drawOptions);
-  }
-  on("pause", "click", togglePause);
-  on("clear", "click", clear);
-  on("hidden", "click", ({ target }) => target.closest("button") && setFilter(EVERYTHING));
-  on("new", "click", toTop);
-  on("older", "click", older);
-  on("notify", "click", toggleNotify);
-  on("help", "click", KEYS["?"]);
-  on("keys-close", "click", () => /** @type {HTMLDialogElement} */ (part("keys")).close());
-  document.addEventListener("keydown", keyPressed);
-  document.addEventListener("visibilitychange", lookedAt);
-  addEventListener("pagehide", leave);
-  addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
-  addEventListener("online", () => stream.hurry());
-  addEventListener("hashchange", () => setFilter(fromHash(location.hash)));
+	at.search.addEventListener("input", () => narrow({ q: at.search.value.trim() }));
+	for (const field of ["kind", "project", "session"]) {
+		at[field].addEventListener("change", () => narrow({ [field]: at[field].value }));
+		at[field].addEventListener("blur", drawChoices);
+	}
+	addEventListener("click", clicked);
+	addEventListener("keydown", pressed);
+	addEventListener("visibilitychange", looked);
+	addEventListener("pagehide", leave);
+	addEventListener("online", () => stream.hurry());
+	addEventListener("hashchange", () => narrow(fromHash(location.hash)));
+	new IntersectionObserver(edgeSeen).observe(at.edge);
 }
 
-/** Times grow older; the rest follows. */
 function tick() {
-  if (document.hidden) return;
-  const now = Date.now();
-  table.tick(now);
-  chart.draw(tally.hour(now));
-  drawStatus();
+	if (document.hidden) return;
+	table.tick(Date.now());
+	drawShape(Date.now());
+	drawStatus();
 }
 
+at.notify.hidden = !globalThis.Notification;
 wire();
-watchEdge();
-drawNotify();
 draw();
 start();
 setInterval(tick, TICK_MS);

@@ -2,223 +2,187 @@
 /**
  * One event stream for all tabs of a browser, that comes back by itself.
  *
- * A browser opens six connections to a host at most, so one tab holds the stream (a Web Lock chooses it) and
- * passes on what it hears by a BroadcastChannel; when it closes, the next holder goes on behind its own last
- * event, or behind that of a tab which says it knows less. Where there are no locks (plain HTTP to another
- * machine) every tab has its own stream. `EventSource` gives up on any answer but 200 and says nothing of a dead line: reopening is done here.
+ * A browser opens six connections to a host at most: one tab holds the stream (a Web Lock chooses it) and passes it on.
+ * When it closes, the next goes on behind its own last event, or that of a tab that knows less. Without locks (plain
+ * HTTP from another machine) each tab has its own stream.
  *
- * Invariant: tells what it hears in order; knowing what was told before is the listener's part.
+ * Invariant: tells what it hears in order; what was told before is the listener's to know.
  */
 
-const ADDRESS = "/api/claude/stream";
 const TYPES = ["history.append", "file.changed", "server.notice", "server.error", "ping"];
 const NAME = "claude-live";
 
 /** The server pings every 15 s: three missed ones are a dead line. */
 const SILENCE_MS = 45_000;
-/** A holder that does not answer another tab for so long is taken for frozen, and the stream is taken over. */
+/** A holder that gives no answer for so long is frozen. */
 const ANSWER_MS = 3_000;
 const LOOK_EVERY_MS = 5_000;
 const FIRST_RETRY_MS = 1_000;
 const LAST_RETRY_MS = 30_000;
-/** So long "reconnecting" is told before it is called offline. */
+/** So long it is called reconnecting, then offline. */
 const PATIENCE_MS = 10_000;
 
-/** @typedef {"connecting" | "live" | "reconnecting" | "offline" | "locked"} State locked: the server wants its token */
-/** @typedef {{ event: (type: string, data: string) => void, state: (state: State, since: number) => void, lastId: () => number }} Listener */
-
 export class Stream {
-  #channel = navigator.locks ? new BroadcastChannel(NAME) : null;
-  /** @type {Line | null} only in the tab that holds the stream */
-  #line = null;
-  #heard = Date.now();
+	#channel = navigator.locks && new BroadcastChannel(NAME);
+	/** @type {Line | undefined} in the tab that holds the stream */
+	#line;
+	#heard = 0;
+	#isStarted = false;
 
-  /** Hears from now on what another tab passes on. @param {Listener} listener */
-  constructor(listener) {
-    this.listener = listener;
-    if (this.#channel) this.#channel.onmessage = ({ data }) => this.#told(data);
-  }
+	/** Hears from now on what another tab passes on. @param {Listener} listener */
+	constructor(listener) {
+		this.listener = listener;
+		if (this.#channel) this.#channel.onmessage = ({ data }) => this.#told(data);
+	}
 
-  /** To be called once the listener has an id to go on from. */
-  start() {
-    if (!this.#channel) return this.#lead();
-    this.#queue({});
-    this.#ask();
-    setInterval(() => this.#look(), LOOK_EVERY_MS);
-  }
+	/** To be called once the listener has an id to go on from. */
+	start() {
+		this.#isStarted = true;
+		if (!this.#channel) return this.#lead();
+		this.#queue({});
+		this.#ask();
+		setInterval(() => Date.now() - this.#heard > SILENCE_MS && this.#ask(), LOOK_EVERY_MS);
+	}
 
-  /** Looks at once whether the stream lives, and reopens it if not. */
-  hurry() {
-    if (this.#line) this.#line.hurry();
-    else if (this.#channel) this.#ask();
-  }
+	/** Looks at once whether the stream lives. */
+	hurry() {
+		if (this.#line) this.#line.hurry();
+		else if (this.#isStarted) this.#ask();
+	}
 
-  /** @param {LockOptions} options */
-  #queue(options) {
-    const held = () => new Promise(() => this.#lead());
-    navigator.locks.request(NAME, options, held).catch(() => this.#robbed());
-  }
+	#queue(options) {
+		navigator.locks.request(NAME, options, () => new Promise(() => this.#lead())).catch(() => this.#robbed());
+	}
 
-  #robbed() {
-    this.#line?.close();
-    this.#line = null;
-    this.#queue({});
-  }
+	#robbed() {
+		this.#line?.close();
+		this.#line = undefined;
+		this.#queue({});
+	}
 
-  #lead() {
-    if (this.#line) return;
-    const line = (this.#line = new Line({
-      event: (type, data) => this.#pass(type, data),
-      state: () => this.#announce(line),
-      lastId: this.listener.lastId,
-    }));
-    this.#post({ from: this.listener.lastId() });
-    line.open();
-  }
+	#lead() {
+		if (this.#line) return;
+		const from = this.listener.lastId();
+		this.#post({ from });
+		this.#line = new Line(this.listener, (message) => this.#post(message));
+		this.#line.open(from);
+	}
 
-  /** @param {string} type @param {string} data */
-  #pass(type, data) {
-    this.#post({ event: [type, data] });
-    this.listener.event(type, data);
-  }
+	#post(message) {
+		this.#channel?.postMessage(message);
+	}
 
-  /** @param {Line} line */
-  #announce({ state, since }) {
-    this.#post({ state: [state, since] });
-    this.listener.state(state, since);
-  }
+	#told({ events, state, from, behind, hello }) {
+		const { listener } = this;
+		this.#heard = Date.now();
+		for (const { type, data } of events ?? []) listener.event(type, data);
+		if (state && !this.#line) listener.state(state.name, state.brokenSince);
+		if (listener.lastId() < from) this.#post({ behind: listener.lastId() });
+		if (behind) this.#line?.backTo(behind);
+		if (hello) this.#line?.hurry();
+	}
 
-  /** @param {object} message */
-  #post(message) {
-    this.#channel?.postMessage(message);
-  }
-
-  /** @param {{ event?: [string, string], state?: [State, number], from?: number, behind?: number, hello?: true }} message */
-  #told({ event, state, from, behind, hello }) {
-    this.#heard = Date.now();
-    if (event) this.listener.event(...event);
-    if (state && !this.#line) this.listener.state(...state);
-    if (from !== undefined && this.listener.lastId() < from) this.#post({ behind: this.listener.lastId() });
-    if (behind !== undefined) this.#line?.backTo(behind);
-    if (hello && this.#line) this.#answer(this.#line);
-  }
-
-  /** @param {Line} line */
-  #answer(line) {
-    line.hurry();
-    this.#post({ state: [line.state, line.since] });
-  }
-
-  #look() {
-    if (!this.#line && Date.now() - this.#heard > SILENCE_MS) this.#ask();
-  }
-
-  #ask() {
-    const asked = Date.now();
-    this.#post({ hello: true });
-    setTimeout(() => !this.#line && this.#heard < asked && this.#queue({ steal: true }), ANSWER_MS);
-  }
+	#ask() {
+		if (this.#line) return;
+		const asked = Date.now();
+		this.#post({ hello: true });
+		setTimeout(() => !this.#line && this.#heard < asked && this.#queue({ steal: true }), ANSWER_MS);
+	}
 }
 
-/** The one EventSource. */
+/** The one EventSource, which by itself gives up on any answer but 200 and does not notice a dead line. */
 class Line {
-  /** @type {EventSource | null} */
-  #source = null;
-  #from = 0;
-  #heard = 0;
-  #retryMs = FIRST_RETRY_MS;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #timer;
-  #brokenSince = 0;
-  /** @type {State} */
-  state = "connecting";
-  since = Date.now();
+	/** @type {EventSource | undefined} */
+	#source;
+	#from = 0;
+	#heard = 0;
+	#retryMs = FIRST_RETRY_MS;
+	#retry = 0;
+	/** 0 while there is an answer. */
+	#brokenSince = 0;
+	/** @type {State} */
+	#state = "connecting";
+	/** A burst is passed on as one message; not by a timer, as those of hidden tabs are slow. */
+	#heap = /** @type {object[]} */ ([]);
+	#soon = new MessageChannel();
+	#look = setInterval(() => this.#check(), LOOK_EVERY_MS);
 
-  /** @param {{ event: (type: string, data: string) => void, state: () => void, lastId: () => number }} on */
-  constructor(on) {
-    this.on = on;
-    this.look = setInterval(() => this.check(), LOOK_EVERY_MS);
-  }
+	/** @param {Listener} listener @param {(message: object) => void} post */
+	constructor(listener, post) {
+		this.listener = listener;
+		this.post = post;
+		this.#soon.port1.onmessage = () => post({ events: this.#heap.splice(0) });
+	}
 
-  /** @param {number} [from] */
-  open(from = this.on.lastId()) {
-    this.#stop();
-    this.#from = from;
-    this.#heard = Date.now();
-    const source = (this.#source = new EventSource(`${ADDRESS}?since=${from}`));
-    source.onopen = () => this.#opened();
-    source.onerror = () => this.#failed();
-    for (const type of TYPES) source.addEventListener(type, ({ data }) => this.#hear(type, data));
-  }
+	open(from = this.listener.lastId()) {
+		this.#stop();
+		this.#from = from;
+		this.#heard = Date.now();
+		const source = (this.#source = new EventSource(`/api/claude/stream?since=${from}`));
+		source.onopen = () => this.#opened();
+		source.onerror = () => this.#failed();
+		for (const type of TYPES) source.addEventListener(type, ({ data }) => this.#hear(type, data));
+	}
 
-  /** Another tab has not heard what came after this id. @param {number} id */
-  backTo(id) {
-    if (id < this.#from) this.open(id);
-  }
+	/** Another tab has not heard what came after this id. */
+	backTo(id) {
+		if (id < this.#from) this.open(id);
+	}
 
-  #stop() {
-    clearTimeout(this.#timer);
-    this.#source?.close();
-    this.#source = null;
-  }
+	hurry() {
+		this.#check();
+		this.#tell(this.#state);
+		this.#retryMs = FIRST_RETRY_MS;
+		if (!this.#source) this.open();
+	}
 
-  close() {
-    this.#stop();
-    clearInterval(this.look);
-  }
+	close() {
+		this.#stop();
+		clearInterval(this.#look);
+	}
 
-  #opened() {
-    this.#heard = Date.now();
-    this.#brokenSince = 0;
-    this.#retryMs = FIRST_RETRY_MS;
-    this.#tell("live");
-  }
+	#stop() {
+		clearTimeout(this.#retry);
+		this.#source?.close();
+		this.#source = undefined;
+	}
 
-  /** @param {string} type @param {string} data */
-  #hear(type, data) {
-    this.#heard = Date.now();
-    this.on.event(type, data);
-  }
+	#opened() {
+		this.#heard = Date.now();
+		this.#brokenSince = 0;
+		this.#retryMs = FIRST_RETRY_MS;
+		this.#tell("live");
+	}
 
-  async #failed() {
-    this.#stop();
-    this.#brokenSince ||= Date.now();
-    this.#timer = setTimeout(() => this.open(), this.#retryMs);
-    this.#retryMs = Math.min(2 * this.#retryMs, LAST_RETRY_MS);
-    if (this.state !== "locked") this.#tellBroken();
-    const locked = await wantsToken();
-    if (this.#brokenSince) locked ? this.#tell("locked") : this.#tellBroken();
-  }
+	#hear(type, data) {
+		this.#heard = Date.now();
+		if (this.#heap.push({ type, data }) === 1) this.#soon.port2.postMessage(0);
+		this.listener.event(type, data);
+	}
 
-  #tellBroken() {
-    const patient = Date.now() - this.#brokenSince < PATIENCE_MS;
-    this.#tell(patient ? "reconnecting" : "offline");
-  }
+	async #failed() {
+		this.#stop();
+		this.#brokenSince ||= Date.now();
+		this.#retry = setTimeout(() => this.open(), this.#retryMs);
+		this.#retryMs = Math.min(2 * this.#retryMs, LAST_RETRY_MS);
+		if (this.#state !== "locked") this.#tellBroken();
+		const answer = await fetch("/healthz").catch(() => null);
+		if (this.#brokenSince) answer?.status === 401 ? this.#tell("locked") : this.#tellBroken();
+	}
 
-  /** @param {State} state */
-  #tell(state) {
-    if (state !== this.state) this.since = state === "offline" ? this.#brokenSince : Date.now();
-    this.state = state;
-    this.on.state();
-  }
+	#tellBroken() {
+		this.#tell(Date.now() - this.#brokenSince < PATIENCE_MS ? "reconnecting" : "offline");
+	}
 
-  /** Whether the line is still what it says it is. */
-  check() {
-    const silent = Date.now() - this.#heard > SILENCE_MS;
-    if (this.#source && silent) this.#failed();
-    else if (this.#brokenSince && this.state !== "locked") this.#tellBroken();
-  }
+	/** @param {State} name */
+	#tell(name) {
+		this.#state = name;
+		this.post({ state: { name, brokenSince: this.#brokenSince } });
+		this.listener.state(name, this.#brokenSince);
+	}
 
-  /** There is reason to hope: no waiting for the next try. */
-  hurry() {
-    this.check();
-    if (this.#source) return;
-    this.#retryMs = FIRST_RETRY_MS;
-    this.open();
-  }
-}
-
-async function wantsToken() {
-  const answer = await fetch("/healthz").catch(() => null);
-  return answer?.status === 401;
+	#check() {
+		if (this.#source && Date.now() - this.#heard > SILENCE_MS) this.#failed();
+		else if (this.#brokenSince && this.#state !== "locked") this.#tellBroken();
+	}
 }

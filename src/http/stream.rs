@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use tiny_http::HTTPVersion;
 
 use crate::event::{Data, Draft, Notice, print_time};
-use crate::hub::Replay;
+use crate::hub::{Replay, Subscription};
 
 use super::Site;
 use super::answer::stream_head;
@@ -22,6 +22,10 @@ use super::head::is_timeout;
 
 /// An idle stream sends a `ping` event this often: proxies keep it open, and the page, which is not shown comments, knows that it lives.
 const PING_PERIOD: Duration = Duration::from_secs(15);
+
+/// How often an idle stream looks whether its client is still there: a place is free again before a client that was
+/// turned away comes back.
+const LOOK_PERIOD: Duration = Duration::from_secs(1);
 
 /// Milliseconds after which `EventSource` connects again.
 const RETRY_MS: u32 = 2000;
@@ -58,11 +62,10 @@ fn stream(out: &Out, site: &Site, since: Option<u64>, head: Vec<u8>) -> io::Resu
     out.send_one(opening(since.is_none().then_some(last_id)).as_bytes())?;
     loop {
         last_id = catch_up(out, site, last_id)?;
-        if !subscription.wait(Instant::now() + PING_PERIOD) {
-            out.send_one(ping().as_bytes())?;
-        }
-        if is_gone(out.socket)? {
-            return Ok(());
+        match wait(out.socket, &subscription)? {
+            Wake::News => {}
+            Wake::Idle => out.send_one(ping().as_bytes())?,
+            Wake::Gone => return Ok(()),
         }
     }
 }
@@ -72,6 +75,30 @@ fn stream(out: &Out, site: &Site, since: Option<u64>, head: Vec<u8>) -> io::Resu
 fn opening(id: Option<u64>) -> String {
     let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
     format!("retry: {RETRY_MS}\n{id}\n")
+}
+
+/// Why a stream goes on.
+enum Wake {
+    News,
+    Idle,
+    Gone,
+}
+
+fn wait(socket: &TcpStream, subscription: &Subscription) -> io::Result<Wake> {
+    let idle_at = Instant::now() + PING_PERIOD;
+    loop {
+        let look_at = idle_at.min(Instant::now() + LOOK_PERIOD);
+        let has_news = subscription.wait(look_at);
+        if is_gone(socket)? {
+            return Ok(Wake::Gone);
+        }
+        if has_news {
+            return Ok(Wake::News);
+        }
+        if Instant::now() >= idle_at {
+            return Ok(Wake::Idle);
+        }
+    }
 }
 
 fn ping() -> String {

@@ -1,0 +1,310 @@
+/** What a person does on the page: read, open, find, pause. */
+import assert from "node:assert/strict";
+import { readdir, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+
+import { ROWS, append, ids, inState, line, lines, open, said, sees, settled, tab, unproblematic, until, write } from "./harness.js";
+
+const row = (page, text) => page.locator(ROWS).filter({ has: page.locator(".said", { hasText: new RegExp(`^${text}$`) }) });
+
+test("the backlog is there, newest on top, and a new line is a row within two seconds", async (t) => {
+  const { dir, page } = await open(t, lines(250));
+  assert.deepEqual((await said(page)).slice(0, 2), ["prompt 249", "prompt 248"]);
+  assert.equal((await ids(page)).length, 200);
+  const before = Date.now();
+  await append(dir, line("hello"));
+  await sees(page, "hello");
+  assert.ok(Date.now() - before < 2_000);
+  assert.equal((await said(page))[0], "hello");
+  assert.equal(await page.textContent("#claude-live-conn"), "live");
+  assert.equal(await page.locator('button[data-view="live"]').count(), 1);
+  unproblematic(page);
+});
+
+test("the other types of events are rows too", async (t) => {
+  const { dir, page } = await open(t, lines(1));
+  await writeFile(join(dir, "stats-cache.json"), "{}");
+  await sees(page, "stats-cache.json created · 2 B");
+  await rm(join(dir, "history.jsonl"));
+  await until("a notice", async () => (await page.locator(`${ROWS}[data-kind=notice]`).count()) === 1);
+  unproblematic(page);
+});
+
+test("an empty page says what it waits for, and shows the first prompt without reload", async (t) => {
+  const { dir, page } = await open(t, null);
+  await page.locator("#claude-live-empty h2").filter({ hasText: "history.jsonl" }).waitFor();
+  assert.match(await page.textContent("#claude-live-status"), /is not there yet/);
+  await write(dir, line("the first"));
+  await sees(page, "the first");
+  await page.locator("#claude-live-empty").waitFor({ state: "hidden" });
+  unproblematic(page);
+});
+
+test("open rows show the line as it is spelled and stay open while others arrive", async (t) => {
+  const odd = '{"display":"odd","n":12345678901234567890123,"__proto__":{"z":1,"a":[]},"timestamp":1787600000001}';
+  const { dir, page } = await open(t, [line("one"), odd, line("two")]);
+  await row(page, "odd").click();
+  await row(page, "two").locator(".open").click();
+  assert.equal(await page.locator("tr.detail").count(), 2);
+  const shown = await page.locator("tr.detail").nth(1).locator(".json").innerText();
+  assert.match(shown, /"n": 12345678901234567890123,/);
+  assert.match(shown, /"__proto__": \{\s+"z": 1,\s+"a": \[\]\s+\},/);
+  const node = await page.locator("tr.detail").nth(1).elementHandle();
+  await append(dir, ...lines(30, "later"));
+  await sees(page, "later 29");
+  assert.equal(await page.locator("tr.detail").count(), 2);
+  assert.ok(await node.evaluate((detail) => detail.isConnected && detail.previousElementSibling.textContent.includes("odd")));
+  await row(page, "odd").click();
+  assert.equal(await page.locator("tr.detail").count(), 1);
+  unproblematic(page);
+});
+
+test("JSON can be folded, long strings and pasted texts are cut until asked for", async (t) => {
+  const pasted = { 1: { id: 1, type: "text", content: "first\nsecond" }, 2: { id: 2, type: "text", contentHash: "9f1c0a77b3e2d415" }, 3: null, 4: 7 };
+  const { page } = await open(t, [line("see [Pasted text #1 +2 lines]", { pastedContents: pasted, long: "x".repeat(5_000), many: Array.from({ length: 300 }, (_, at) => at) })]);
+  await page.locator(ROWS).first().click();
+  const detail = page.locator("tr.detail");
+  assert.equal(await detail.locator("pre").first().innerText(), "first\nsecond");
+  assert.match(await detail.locator("pre").nth(1).innerText(), /paste-cache\/9f1c0a77b3e2d415\.txt/);
+  await detail.getByText("show all 5,002 characters").click();
+  assert.ok((await detail.locator(".json").innerText()).includes("x".repeat(5_000)));
+  await detail.getByText("show all 300").click();
+  await detail.locator(".number", { hasText: /^299$/ }).waitFor();
+  await detail.locator("summary", { hasText: "pastedContents" }).click();
+  await detail.locator(".key", { hasText: '"contentHash"' }).waitFor({ state: "hidden" });
+  unproblematic(page);
+});
+
+test("the raw line and the JSON can be copied", async (t) => {
+  const text = '{"display":"copy me","big":12345678901234567890}';
+  const { page } = await open(t, [text], { permissions: ["clipboard-read", "clipboard-write"] });
+  await page.locator(ROWS).first().click();
+  await page.getByText("Copy raw line").click();
+  await page.getByText("Copied").waitFor();
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), text);
+  await page.getByText("Copy JSON").click();
+  await until("the JSON", async () => (await page.evaluate(() => navigator.clipboard.readText())) === '{\n  "display": "copy me",\n  "big": 12345678901234567890\n}');
+  unproblematic(page);
+});
+
+test("prompts read as what they are", async (t) => {
+  const { page } = await open(t, [line("a\nb\nc\nd\ne"), line("/clear "), line("! ls"), '{"display":"cut', line("old one", { sessionId: undefined }), line("and `code` with [Image #1]")]);
+  const kinds = await page.$$eval(ROWS, (rows) => rows.map(({ dataset }) => dataset.kind));
+  assert.deepEqual(kinds, ["prompt", "prompt", "broken", "shell", "command", "prompt"]);
+  assert.deepEqual(await page.locator(".chip, .said code").allTextContents(), ["code", "Image #1"]);
+  assert.match(await page.locator(ROWS).last().innerText(), /a\nb\nc\s*\+2 lines/);
+  assert.match(await page.locator(`${ROWS}[data-kind=broken] .why`).innerText(), /line 1 column/);
+  assert.deepEqual(await page.$$eval(`${ROWS}[data-joined] .said`, (nodes) => nodes.map((node) => node.textContent)), ["/clear", "a\nb\nc"]);
+});
+
+test("what looks like a secret is masked in rows and in open JSON until it is clicked", async (t) => {
+  const key = `sk-ant-${"a1B2".repeat(8)}`;
+  const { page } = await open(t, [line(`use ${key} please`, { authToken: "not-of-a-known-shape" })]);
+  await page.locator(ROWS).click({ position: { x: 5, y: 5 } });
+  assert.ok(!(await page.content()).includes(key) && !(await page.content()).includes("not-of-a-known-shape"));
+  await page.locator(`${ROWS} .secret`).click();
+  await sees(page, `use ${key} please`);
+  assert.equal(await page.locator("tr.detail .secret").count(), 2);
+  await page.locator("tr.detail .secret").last().press("Enter");
+  await page.locator("tr.detail", { hasText: "not-of-a-known-shape" }).waitFor();
+  assert.equal(await page.locator("tr.detail").count(), 1);
+  unproblematic(page);
+});
+
+test("search and filters narrow the rows, are in the address, and come back with it", async (t) => {
+  const other = { project: "/home/demo/beta", sessionId: "77777777-2222-4a7e-9c11-3f1f0a2b0002" };
+  const { dir, page, context } = await open(t, [...lines(5), ...["one", "two", "three", "four", "five"].map((text) => line(`question ${text}`, other)), line("/clear ", other)]);
+  await page.keyboard.press("/");
+  await page.keyboard.type("QUEST three");
+  await settled(page, 1);
+  assert.equal(await page.textContent("#claude-live-hidden"), "10 hidden: show all");
+  await append(dir, line("question three again"), line("nothing"));
+  await settled(page, 2);
+  const again = await tab(context, page.url());
+  await settled(again, 2);
+  assert.equal(await again.inputValue("#claude-live-search"), "QUEST three");
+  await page.keyboard.press("Escape");
+  await settled(page, 13);
+  assert.equal(new URL(page.url()).hash, "");
+  await page.locator(`${ROWS} .pick[data-pick=project]`, { hasText: "beta" }).first().click();
+  await settled(page, 6);
+  assert.equal(await page.inputValue("#claude-live-project"), "/home/demo/beta");
+  await page.selectOption("#claude-live-kind", { label: "slash command" });
+  await settled(page, 1);
+  await page.click("#claude-live-hidden");
+  await settled(page, 13);
+  await page.fill("#claude-live-search", "no such thing");
+  await page.locator("#claude-live-empty", { hasText: "Nothing matches" }).waitFor();
+  unproblematic(page, again);
+});
+
+test("a paused page counts what waits, and shows it when it goes on", async (t) => {
+  const { dir, page } = await open(t, lines(3));
+  await page.keyboard.press("p");
+  await append(dir, ...lines(7, "later"));
+  await page.locator("#claude-live-pause", { hasText: "7 waiting" }).waitFor();
+  assert.equal(await page.locator(ROWS).count(), 3);
+  await page.click("#claude-live-pause");
+  await settled(page, 10);
+  assert.equal(await page.textContent("#claude-live-pause"), "Pause");
+});
+
+test("reading further down is not disturbed: a button says how many are new", async (t) => {
+  const { dir, page } = await open(t, lines(100));
+  await page.locator(ROWS).nth(60).scrollIntoViewIfNeeded();
+  const place = await page.locator(ROWS).nth(60).boundingBox();
+  await until("that reading is noticed", async () => {
+    await append(dir, line("later"));
+    return page.locator("#claude-live-new").isVisible();
+  });
+  assert.match(await page.textContent("#claude-live-new"), /^\d+ new$/);
+  const rows = await page.locator(ROWS).count();
+  assert.deepEqual(await page.locator(ROWS).nth(60 + rows - 100).boundingBox(), place);
+  await page.click("#claude-live-new");
+  await until("the newest row on top", async () => (await said(page))[0] === "later" && (await page.evaluate(() => scrollY)) === 0);
+  await page.locator("#claude-live-new").waitFor({ state: "hidden" });
+});
+
+test("cleared rows can be shown again", async (t) => {
+  const { dir, page } = await open(t, lines(4));
+  await page.keyboard.press("c");
+  await page.locator("#claude-live-empty", { hasText: "Cleared" }).waitFor();
+  await append(dir, line("after"));
+  await settled(page, 1);
+  await page.click("#claude-live-clear");
+  await settled(page, 5);
+});
+
+test("no more than 500 rows, and older events when they are asked for", async (t) => {
+  const yesterday = Date.now() - 86_400_000;
+  const { page } = await open(t, lines(1_200, "old", { timestamp: yesterday }));
+  await settled(page, 200);
+  await page.click("#claude-live-older");
+  await settled(page, 1_000);
+  assert.equal(await page.locator("#claude-live-older").isVisible(), false);
+});
+
+test("the day's totals and the last hour come from all events held", async (t) => {
+  const now = Date.now();
+  const midnight = new Date(now).setHours(0, 0, 0, 0);
+  const { page } = await open(t, [...lines(300, "today", { timestamp: Math.max(midnight, now - 1_000) }), line("b", { project: "/b", sessionId: "b" })]);
+  await until("all prompts of today", async () => /^301\+?$/.test(await page.textContent("#claude-live-prompts")));
+  assert.equal(await page.textContent("#claude-live-projects"), "2");
+  await page.locator("#claude-live-chart .readout", { hasText: "last hour: 301 prompts" }).waitFor();
+  await page.focus("#claude-live-chart");
+  await page.keyboard.press("ArrowLeft");
+  await page.keyboard.press("ArrowRight");
+  assert.match(await page.getAttribute("#claude-live-chart", "aria-valuetext"), /301 prompts · alpha 300 · b 1|prompts/);
+  await page.keyboard.press("Enter");
+  assert.ok(await page.evaluate(() => document.activeElement.matches(".open")));
+});
+
+test("everything is done by keyboard, and the focus is never lost", async (t) => {
+  const { dir, page } = await open(t, lines(10));
+  const focused = () => page.evaluate(() => document.activeElement.closest("tr")?.querySelector(".said").textContent);
+  await page.keyboard.press("j");
+  assert.equal(await focused(), "prompt 9");
+  await page.keyboard.press("j");
+  await page.keyboard.press("j");
+  await page.keyboard.press("k");
+  assert.equal(await focused(), "prompt 8");
+  await page.keyboard.press("Enter");
+  await page.locator("tr.detail").waitFor();
+  assert.equal(await page.getAttribute(`${ROWS}:has(+ .detail) .open`, "aria-expanded"), "true");
+  await append(dir, line("later"));
+  await sees(page, "later");
+  assert.equal(await focused(), "prompt 8");
+  await page.keyboard.press("g");
+  assert.equal(await focused(), "later");
+  await page.keyboard.press("?");
+  await page.locator("dialog[open]").waitFor();
+  await page.keyboard.press("Escape");
+  await page.locator("dialog[open]").waitFor({ state: "hidden" });
+  assert.equal(await page.locator("tr.detail").count(), 1);
+  await page.keyboard.press("/");
+  await page.keyboard.type("jkp");
+  assert.equal(await page.inputValue("#claude-live-search"), "jkp");
+});
+
+test("Tab reaches the tools, the rows that are open, and nothing twice", async (t) => {
+  const { page } = await open(t, lines(50));
+  await page.keyboard.press("j");
+  await page.keyboard.press("Enter");
+  const stops = [];
+  for (let at = 0; at < 25; at += 1) {
+    await page.keyboard.press("Tab");
+    stops.push(await page.evaluate(() => document.activeElement.id || document.activeElement.textContent.slice(0, 20)));
+  }
+  for (const stop of ["Live", "claude-live-chart", "claude-live-search", "claude-live-kind", "claude-live-pause", "Copy raw line", "Copy JSON"]) assert.ok(stops.includes(stop), `${stop} in ${stops}`);
+});
+
+test("a hidden tab counts what is new in its title and marks where one was", async (t) => {
+  const { dir, page } = await open(t, lines(3));
+  const hide = (hidden) => page.evaluate((hidden) => {
+    Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+    document.dispatchEvent(new Event("visibilitychange", { bubbles: true }));
+  }, hidden);
+  await hide(true);
+  const left = await page.evaluate(() => Date.now());
+  await until("a later millisecond", async () => Date.now() > left + 1);
+  await append(dir, ...lines(4, "away"));
+  await until("the title counts", async () => (await page.title()) === "(4) claude-live");
+  assert.equal(await page.locator(ROWS).count(), 3);
+  await hide(false);
+  await settled(page, 7);
+  assert.equal(await page.title(), "claude-live");
+  const mark = page.locator(`${ROWS}[data-left]`);
+  assert.equal(await mark.locator(".said").textContent(), "prompt 2");
+  assert.match(await mark.getAttribute("data-left"), /^you were last here at /);
+});
+
+test("the next visit begins with a mark where the last one ended", async (t) => {
+  const { dir, page, context, server } = await open(t, lines(3));
+  await page.close({ runBeforeUnload: false });
+  const left = Date.now();
+  await until("a later millisecond", async () => Date.now() > left + 1);
+  await append(dir, line("away"));
+  const again = await tab(context, server.url);
+  await sees(again, "away");
+  assert.equal(await again.locator(`${ROWS}[data-left] .said`).textContent(), "prompt 2");
+});
+
+test("a notification comes for a new prompt that fits the filter, once it is asked for", async (t) => {
+  const { dir, page } = await open(t, lines(1), { permissions: ["notifications"], hash: "#q=wanted" });
+  await page.evaluate(() => {
+    globalThis.told = [];
+    globalThis.Notification = class {
+      static permission = "granted";
+      static requestPermission = async () => "granted";
+      constructor(title, { body }) {
+        globalThis.told.push(`${title}: ${body}`);
+      }
+    };
+    document.hasFocus = () => false;
+  });
+  await append(dir, line("wanted before"));
+  await sees(page, "wanted before");
+  await page.click("#claude-live-notify");
+  assert.equal(await page.getAttribute("#claude-live-notify", "aria-pressed"), "true");
+  await append(dir, line("other"), line("wanted password=hunter2"));
+  await until("a notification", () => page.evaluate(() => globalThis.told.length > 0));
+  assert.deepEqual(await page.evaluate(() => globalThis.told), ["alpha: wanted password=••••"]);
+});
+
+test("the quiet line says what is followed and how far", async (t) => {
+  const { dir, page } = await open(t, [line("a"), "no json"]);
+  const status = page.locator("#claude-live-status");
+  await status.filter({ hasText: "1 malformed" }).waitFor();
+  const { size } = await stat(join(dir, "history.jsonl"));
+  const shown = await status.innerText();
+  assert.ok(shown.includes(`${join(dir, "history.jsonl")} ${size} B of ${size} B read`), shown);
+  assert.match(shown, /2 rows shown[^]*0 too long/);
+});
+
+test("the page weighs under 60 KB", async () => {
+  const folder = new URL("../../static/", import.meta.url);
+  const sizes = await Promise.all((await readdir(folder)).map(async (name) => (await stat(new URL(name, folder))).size));
+  const total_bytes = sizes.reduce((sum, size) => sum + size, 0);
+  assert.ok(total_bytes < 60 * 1024, `${total_bytes} bytes`);
+});

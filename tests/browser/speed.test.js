@@ -1,0 +1,96 @@
+/** How fast the page is, on the machine that the tests run on. Figures are printed. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { ROWS, append, claudeDir, ids, line, lines, open, said, sees, serve, tab, unproblematic, until, visit, write } from "./harness.js";
+
+const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
+
+/** Tells how long the page's main thread was not free, in the longest single case. */
+function watchTasks(page) {
+  return page.evaluate(() => {
+    globalThis.tasks = [];
+    new PerformanceObserver((list) => globalThis.tasks.push(...list.getEntries().map(({ duration }) => duration))).observe({ type: "longtask" });
+  });
+}
+
+test("a lone prompt is in the page within 50 ms of its append (median of 21)", async (t) => {
+  const { dir, page } = await open(t, lines(200));
+  await page.evaluate(() => {
+    globalThis.seen = new Map();
+    new MutationObserver((changes) => {
+      for (const { addedNodes } of changes) for (const node of addedNodes) globalThis.seen.set(node.querySelector(".said")?.textContent, Date.now());
+    }).observe(document.querySelector("tbody"), { childList: true });
+  });
+  const took = [];
+  for (let at = 0; at < 21; at += 1) {
+    const quiet = Date.now() + 1_050;
+    await until("a quiet second", () => Date.now() > quiet);
+    const before = Date.now();
+    await append(dir, line(`lone ${at}`));
+    took.push((await until("the row", () => page.evaluate((text) => globalThis.seen.get(text), `lone ${at}`))) - before);
+  }
+  t.diagnostic(`append to DOM: median ${median(took)} ms, longest ${Math.max(...took)} ms`);
+  assert.ok(median(took) <= 50, String(took));
+});
+
+test("the first rows are there within 300 ms of navigation (median of 7)", async (t) => {
+  const dir = await claudeDir(t);
+  await write(dir, ...lines(1_500));
+  const server = await serve(t, dir);
+  const took = [];
+  for (let at = 0; at < 7; at += 1) {
+    const context = await visit(t);
+    const page = await context.newPage();
+    await page.addInitScript((rows) => {
+      const look = () => (document.querySelector(rows) ? (globalThis.firstRow = performance.now()) : requestAnimationFrame(look));
+      look();
+    }, ROWS);
+    await page.goto(server.url);
+    took.push(await until("a row", () => page.evaluate(() => globalThis.firstRow)));
+    await context.close();
+  }
+  t.diagnostic(`navigation to first row: median ${Math.round(median(took))} ms, longest ${Math.round(Math.max(...took))} ms`);
+  assert.ok(median(took) <= 300, String(took));
+});
+
+test("10,000 events in 5 s keep the page responsive, and the newest are right", async (t) => {
+  const { dir, page } = await open(t, lines(200));
+  await watchTasks(page);
+  const sessions = Array.from({ length: 12 }, (_, at) => ({ sessionId: `${at}0b6f3c52-1111`, project: `/p/${at % 5}` }));
+  for (let part = 0; part < 50; part += 1) {
+    const next = Date.now() + 100;
+    await append(dir, ...Array.from({ length: 200 }, (_, at) => line(`flood ${part * 200 + at}`, sessions[at % 12])));
+    await until("the next tenth of a second", () => Date.now() >= next);
+  }
+  await sees(page, "flood 9999");
+  const shown = await said(page);
+  assert.deepEqual(shown, Array.from({ length: 500 }, (_, at) => `flood ${9_999 - at}`));
+  assert.equal(new Set(await ids(page)).size, 500);
+  const longest = Math.max(0, ...(await page.evaluate(() => globalThis.tasks)));
+  t.diagnostic(`flood: longest task ${Math.round(longest)} ms`);
+  assert.ok(longest < 100, `a task of ${longest} ms`);
+  unproblematic(page);
+});
+
+test("memory stays flat over 100,000 events", async (t) => {
+  const { dir, page, context } = await open(t, lines(200));
+  const devtools = await context.newCDPSession(page);
+  const used = async () => {
+    await devtools.send("HeapProfiler.collectGarbage");
+    const { usedSize } = await devtools.send("Runtime.getHeapUsage");
+    const { nodes } = await devtools.send("Memory.getDOMCounters");
+    return { megabytes: usedSize / 1e6, nodes };
+  };
+  const flood = async (from, count) => {
+    for (let at = from; at < from + count; at += 1_000) await append(dir, ...lines(1_000, `${at} of many`));
+    await sees(page, `${from + count - 1_000} of many 999`);
+  };
+  await flood(0, 20_000);
+  const early = await used();
+  await flood(20_000, 80_000);
+  const late = await used();
+  t.diagnostic(`heap after 20,000 events ${early.megabytes.toFixed(1)} MB and ${early.nodes} nodes, after 100,000 ${late.megabytes.toFixed(1)} MB and ${late.nodes} nodes`);
+  assert.ok(late.megabytes < early.megabytes * 1.3 + 1);
+  assert.ok(late.nodes < early.nodes * 1.3);
+});

@@ -1,0 +1,29 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { EVERYTHING, fromHash, matcher, toHash } from "../../static/filter.js";
+
+const row = { kind: "prompt", project: "/p/alpha", session: "0b6f", text: "Fix the Upload retry", event: { data: { rawLine: '{"mode":"plan"}' } } };
+const fits = (filter) => matcher({ ...EVERYTHING, ...filter })(row);
+
+test("a filter goes into the address and comes back", () => {
+  const filter = { q: "a b&c=#", kind: "file", project: "/home/проекты", session: "" };
+  assert.deepEqual(fromHash(toHash(filter)), filter);
+  assert.equal(toHash(EVERYTHING), "");
+  assert.deepEqual(fromHash(""), EVERYTHING);
+  assert.deepEqual(fromHash("#what=ever&q=x"), { ...EVERYTHING, q: "x" });
+});
+
+test("every word must occur, in any case, in text, project, session or raw line", () => {
+  for (const q of ["", "upload", "UPLOAD fix", "alpha", "0b6f", "plan", "-download", "fix -download", "-"]) assert.equal(fits({ q }), q !== "-", q);
+  for (const q of ["download", "fix download", "-upload", "fix -alpha"]) assert.ok(!fits({ q }), q);
+});
+
+test("kind, project and session are met exactly", () => {
+  assert.ok(fits({ kind: "prompt", project: "/p/alpha", session: "0b6f" }));
+  for (const other of [{ kind: "shell" }, { project: "/p" }, { session: "0b" }]) assert.ok(!fits(other));
+});
+
+test("a row without a raw line can be searched", () => {
+  assert.ok(matcher({ ...EVERYTHING, q: "gone" })({ ...row, haystack: undefined, text: "gone", event: { data: undefined } }));
+});

@@ -1,0 +1,96 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { ago, bytes, clip, firstLines, hue, item, lastSegment, pieces, plural, verbatim } from "../../static/format.js";
+
+const NOW = Date.parse("2026-11-23T12:00:00Z");
+const history = (data) => ({ id: 7, ts: "2026-11-23T11:59:00.000Z", type: "history.append", data: { rawLine: "{}", summary: {}, ...data } });
+const prompt = (display) => item(history({ summary: { display, project: "/p/alpha", sessionId: "s" } }), NOW);
+
+test("an age is one number and one unit", () => {
+  const table = [[-5, "now"], [0, "now"], [4_999, "now"], [5_000, "5s"], [59_999, "59s"], [60_000, "1m"], [3_599_999, "59m"], [3_600_000, "1h"], [86_399_999, "23h"], [86_400_000, "1d"], [864_000_000, "10d"]];
+  for (const [ms, text] of table) assert.equal(ago(ms), text, String(ms));
+});
+
+test("sizes have three digits", () => {
+  const table = [[0, "0 B"], [999, "999 B"], [1_000, "1.0 KB"], [99_940, "99.9 KB"], [123_456, "123 KB"], [1_500_000_000, "1.5 GB"], [9e15, "9000000 GB"]];
+  for (const [count, text] of table) assert.equal(bytes(count), text);
+});
+
+test("one is not many", () => {
+  assert.equal(plural(1, "row"), "1 row");
+  assert.equal(plural(0, "row"), "0 rows");
+});
+
+test("a path's last segment is found with the separators of any system", () => {
+  const table = [["/home/u/alpha", "alpha"], ["/home/u/alpha/", "alpha"], ["C:\\Users\\u\\delta", "delta"], ["alpha", "alpha"], ["/", "/"], ["", ""]];
+  for (const [path, name] of table) assert.equal(lastSegment(path), name);
+});
+
+test("what a person typed is told from what the file merely holds", () => {
+  const table = [["fix it", "prompt"], ["/clear ", "command"], ["/model opus", "command"], ["/mcp:list", "command"], ["/home/me/notes.md is wrong", "prompt"], ["! cargo test", "shell"], ["", "prompt"]];
+  for (const [display, kind] of table) assert.equal(prompt(display).kind, kind, display);
+  assert.equal(item(history({ parseError: "EOF at line 1 column 9", rawLine: "{\"cut" }), NOW).kind, "broken");
+  assert.equal(item(history({ rawLine: "{\"display\":12}" }), NOW).kind, "other");
+});
+
+test("the other types are rows too, and a type that is not known is shown as it is", () => {
+  const of = (type, data) => item({ id: 1, ts: "2026-11-23T12:00:00Z", type, data }, NOW);
+  assert.equal(of("file.changed", { path: "stats-cache.json", change: "modified", size: 2089 }).text, "stats-cache.json modified · 2.1 KB");
+  assert.equal(of("file.changed", { path: "stats-cache.json", change: "removed" }).text, "stats-cache.json removed");
+  assert.equal(of("server.notice", { kind: "history.found", msg: "found" }).text, "found");
+  assert.equal(of("server.error", { kind: "watch.unreadable", msg: "permission denied", path: "/x" }).text, "permission denied · /x");
+  assert.deepEqual([of("session.state", { a: 1 }).kind, of("__proto__", {}).kind, of("server.notice", undefined).text], ["other", "other", "undefined"]);
+});
+
+test("a time that cannot be read is now", () => {
+  assert.equal(item({ ...history({}), ts: "soon" }, NOW).ms, NOW);
+});
+
+test("a row shows three lines and says how many more there are", () => {
+  assert.deepEqual(firstLines("a\nb\nc\nd\ne\n"), { head: "a\nb\nc", moreLines: 2, isCut: true });
+  assert.deepEqual(firstLines("a\nb\n\n"), { head: "a\nb", moreLines: -1, isCut: false });
+  assert.equal(firstLines("x".repeat(200_000)).head.length, 601);
+});
+
+test("an emoji is not cut in two", () => {
+  assert.equal(clip("ab🚀c", 3), "ab…");
+  assert.equal(clip("ab🚀c", 4), "ab🚀…");
+  assert.equal(clip("ab🚀", 4), "ab🚀");
+});
+
+test("a name keeps its colour", () => {
+  assert.equal(hue("/home/u/alpha"), hue("/home/u/alpha"));
+  const hues = new Set(Array.from({ length: 200 }, (_, at) => hue(`session-${at}`)));
+  assert.ok(hues.size > 12 && [...hues].every((degrees) => degrees >= 0 && degrees < 360));
+});
+
+test("a prompt falls into text, placeholders, code and what does not show", () => {
+  assert.deepEqual(pieces("see [Pasted text #1 +2 lines] in `a.rs`\u202E now"), [
+    { kind: "text", text: "see " },
+    { kind: "chip", text: "Pasted text #1 +2 lines" },
+    { kind: "text", text: " in " },
+    { kind: "code", text: "a.rs" },
+    { kind: "odd", text: "U+202e" },
+    { kind: "text", text: " now" },
+  ]);
+  for (const chip of ["[Image #1]", "[Audio #12]", "[Pasted text #3]", "[...Truncated text #1 +90 lines...]"]) assert.equal(pieces(chip)[0].kind, "chip", chip);
+  for (const text of ["[Image #x]", "[]", "``", "line\nline\ttab", "👩‍💻"]) assert.deepEqual(pieces(text), [{ kind: "text", text }]);
+  assert.deepEqual(pieces(""), []);
+});
+
+test("a run of characters that do not show is one short mark", () => {
+  assert.deepEqual(pieces("\u001B\u0000\u0007\u200B\u200B"), [{ kind: "odd", text: "U+1b" }]);
+});
+
+test("secrets are masked before anything else is looked for", () => {
+  assert.deepEqual(pieces("`PASSWORD=hunter22`"), [
+    { kind: "text", text: "`PASSWORD=" },
+    { kind: "secret", text: "hunter22", name: "password" },
+    { kind: "text", text: "`" },
+  ]);
+});
+
+test("verbatim text keeps its brackets and backticks", () => {
+  assert.deepEqual(pieces("[Image #1] `x`", verbatim), [{ kind: "text", text: "[Image #1] `x`" }]);
+});
