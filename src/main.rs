@@ -100,6 +100,8 @@ fn serve(
 ) -> Result<(), Error> {
     let address = listener.local_addr().map_err(Error::Thread)?;
     let memory = ids::memory(["XDG_RUNTIME_DIR", "TMPDIR"].map(env::var_os));
+    // A demo leaves nothing behind.
+    let memory = memory.filter(|_| args.claude_dir.is_some());
     let hub = Hub::new(ids::first(memory.as_deref()));
     let health = Arc::new(health(args, claude_dir));
 

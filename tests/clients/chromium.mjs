@@ -19,12 +19,12 @@ chromium.on("error", (error) => {
   console.error(`chromium: ${error.message}; install chromium, or name it in $CHROMIUM`);
   process.exit(1);
 });
-process.on("exit", () => {
-  chromium.kill("SIGKILL");
-  rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+// The test closes our stdin, or is gone. Only once the browser has ended does it leave its profile alone.
+process.stdin.resume().on("end", () => call("Browser.close"));
+chromium.on("exit", () => {
+  rmSync(profile, { recursive: true, force: true, maxRetries: 10 });
+  process.exit();
 });
-// The test closes our stdin, or is gone.
-process.stdin.resume().on("end", () => process.exit());
 
 const [, , , requests, answers] = chromium.stdio;
 const waiting = new Map();

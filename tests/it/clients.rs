@@ -14,19 +14,11 @@ use serde_json::Value;
 
 use crate::program::{Frame, PATIENCE, Program, Stream, prompt, raw_line, wait_until};
 
-/// Time that a client has to end by itself, and to take its own children along.
-const GRACE: Duration = Duration::from_millis(500);
-
-/// A process whose stdin ends, and which is killed soon after, on drop.
+/// A process that is killed on drop.
 struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        drop(self.0.stdin.take());
-        let end = Instant::now() + GRACE;
-        while Instant::now() < end && self.0.try_wait().is_ok_and(|status| status.is_none()) {
-            thread::sleep(Duration::from_millis(5));
-        }
         // It may have ended by itself.
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -54,9 +46,20 @@ impl Running {
 
 /// A client in another language that prints what it sees.
 struct Script {
-    _process: Running,
+    process: Running,
+    /// It ends by itself, with its children, when its stdin does.
+    has_children: bool,
     lines: Receiver<String>,
     notes: Vec<String>,
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        drop(self.process.0.stdin.take());
+        if self.has_children && !thread::panicking() {
+            wait_until("the client has ended", || self.process.0.try_wait().unwrap().is_some());
+        }
+    }
 }
 
 fn clients() -> PathBuf {
@@ -70,7 +73,10 @@ impl Script {
     }
 
     fn chromium(address: SocketAddr) -> Script {
-        Script::start(Command::new("node").arg("chromium.mjs"), address, "install Node.js")
+        let mut node = Command::new("node");
+        let mut script = Script::start(node.arg("chromium.mjs"), address, "install Node.js");
+        script.has_children = true;
+        script
     }
 
     fn python(address: SocketAddr) -> Script {
@@ -81,7 +87,7 @@ impl Script {
     fn start(command: &mut Command, address: SocketAddr, hint: &str) -> Script {
         command.arg(format!("http://{address}")).current_dir(clients());
         let (process, lines) = Running::start(command, hint);
-        Script { _process: process, lines, notes: Vec::new() }
+        Script { process, has_children: false, lines, notes: Vec::new() }
     }
 
     /// What it says next, as `(what, value)`.
