@@ -95,6 +95,8 @@ fn serve(
 ) -> Result<(), Error> {
     let address = listener.local_addr().map_err(Error::Thread)?;
     let memory = ids::memory(["XDG_RUNTIME_DIR", "TMPDIR"].map(env::var_os));
+    // A demo leaves nothing behind.
+    let memory = memory.filter(|_| args.claude_dir.is_some());
     let hub = Hub::new(ids::first(memory.as_deref()));
     let health = Arc::new(health(args, claude_dir));
 
@@ -166,4 +168,25 @@ fn write_demo(mut demo: Demo) -> Result<Worker, Error> {
 fn print(text: &str) -> Result<(), Error> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Error::Stdout)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(more: bool, streams: usize, poll_ms: u64, wanted: Duration) {
+        assert_eq!(pause(more, streams, Duration::from_millis(poll_ms)), wanted);
+    }
+
+    #[test]
+    fn the_tailer_sleeps_as_long_as_nobody_waits_and_lets_streams_keep_up_with_a_burst() {
+        check(false, 0, 20, Duration::from_millis(100));
+        check(false, 0, 250, Duration::from_millis(250));
+        check(false, 1, 20, Duration::from_millis(20));
+        check(true, 0, 20, Duration::ZERO);
+        check(true, 1, 20, Duration::from_millis(1));
+        check(true, 400, 20, Duration::from_millis(60));
+        check(true, usize::MAX, 20, Duration::from_millis(100));
+    }
 }
