@@ -2,7 +2,7 @@
 //!
 //! Invariant: no clock and no sleep; the workers in `main` bring the time.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,9 +24,17 @@ pub(crate) fn history_path(claude_dir: &Path) -> PathBuf {
 /// Files under a Claude directory that are watched unasked.
 pub(crate) const WATCHED: [&str; 2] = ["stats-cache.json", "state/component-registry.json"];
 
+/// Events that are published at once, so that streams send them together: a quarter of the ring, which gives a reader
+/// three pauses to catch up before the ring moves on under it.
+const BATCH: usize = RING_EVENTS / 4;
+
 /// Follows the history file into the hub.
 pub(crate) struct History {
     tail: Tail,
+    /// What the last poll found, as far as it is not published yet.
+    waiting: VecDeque<tail::Item>,
+    /// There was more to read at the last poll.
+    more: bool,
     path: String,
     hub: Arc<Hub>,
     health: Arc<Health>,
@@ -36,36 +44,49 @@ impl History {
     pub(crate) fn new(claude_dir: &Path, hub: Arc<Hub>, health: Arc<Health>) -> History {
         let path = history_path(claude_dir);
         let shown = path.to_string_lossy().into_owned();
-        History { tail: Tail::new(path, RING_EVENTS, history::is_whole), path: shown, hub, health }
+        let tail = Tail::new(path, RING_EVENTS, history::is_whole);
+        History { tail, waiting: VecDeque::new(), more: false, path: shown, hub, health }
     }
 
     /// Reads what is there at the start: the backlog, of which no stream is told.
     pub(crate) fn seed(&mut self) {
-        while self.poll(Duration::ZERO, Hub::seed) {}
+        while self.take_batch(Duration::ZERO, Hub::seed) {}
     }
 
-    /// Publishes what is new. Returns whether there is more to read at once.
+    /// Publishes what is new, one batch at most. Returns whether there is more.
     pub(crate) fn step(&mut self, now: Duration) -> bool {
-        self.poll(now, Hub::publish)
+        self.take_batch(now, Hub::add)
     }
 
-    fn poll(&mut self, now: Duration, take_in: fn(&Hub, Draft) -> u64) -> bool {
-        let poll = self.tail.poll(now);
-        for item in poll.items {
-            match item {
-                tail::Item::Line(line) => self.line(&line, take_in),
-                tail::Item::Reset { reason, kept } => self.reset(reason, &kept),
-                tail::Item::Found => self.notice("history.found", "the history file is there now"),
-                tail::Item::Unreadable { msg } => {
-                    self.hub.publish(fault("history.unreadable", msg, &self.path));
-                }
-                tail::Item::Recovered => {
-                    self.hub.publish(recovered(&self.path));
-                }
+    fn take_batch(&mut self, now: Duration, take_in: fn(&Hub, Draft) -> u64) -> bool {
+        if self.waiting.is_empty() {
+            let poll = self.tail.poll(now);
+            self.waiting = poll.items.into();
+            self.more = poll.more;
+            self.health.set_history(self.tail.status());
+        }
+        let batch = self.waiting.len().min(BATCH);
+        for item in self.waiting.drain(..batch).collect::<Vec<_>>() {
+            self.take_in(item, take_in);
+        }
+        if batch > 0 {
+            self.hub.tell();
+        }
+        self.more || !self.waiting.is_empty()
+    }
+
+    fn take_in(&self, item: tail::Item, take_in: fn(&Hub, Draft) -> u64) {
+        match item {
+            tail::Item::Line(line) => self.line(&line, take_in),
+            tail::Item::Reset { reason, kept } => self.reset(reason, &kept),
+            tail::Item::Found => self.notice("history.found", "the history file is there now"),
+            tail::Item::Unreadable { msg } => {
+                self.hub.publish(fault("history.unreadable", msg, &self.path));
+            }
+            tail::Item::Recovered => {
+                self.hub.publish(recovered(&self.path));
             }
         }
-        self.health.set_history(self.tail.status());
-        poll.more
     }
 
     fn line(&self, line: &Line, take_in: fn(&Hub, Draft) -> u64) {

@@ -12,6 +12,7 @@ pub(crate) mod backlog;
 pub(crate) mod connection;
 pub(crate) mod guard;
 pub(crate) mod head;
+mod limit;
 pub(crate) mod route;
 pub(crate) mod stream;
 
@@ -30,10 +31,10 @@ use guard::Guard;
 /// Stack of a connection's thread: several times what the deepest call needs; the system gives memory only for what is touched.
 const STACK_BYTES: usize = 256 * 1024;
 
-/// Connections beyond the bound that are still told so with a 503; beyond these they are closed without a word.
-const TURNED_AWAY: usize = 32;
+/// Connections beyond the bound that get a thread to be turned away on, which lets them read why.
+const TURNED_AWAY: usize = 64;
 
-/// Pause after `accept` or the start of a thread failed, which is when descriptors, memory or threads have run out.
+/// Pause after `accept` failed, which is when descriptors or memory have run out: 20 attempts a second are no load.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
 /// What every connection needs.
@@ -55,35 +56,40 @@ impl Site {
         hub: Arc<Hub>,
         health: Arc<Health>,
     ) -> Site {
+        let max_connections = limit::affordable(max_connections);
         Site { max_connections, streams: Counter::default(), guard, assets, hub, health }
     }
 
     /// A stream's place, or `None` when all are taken.
-    pub(crate) fn take_stream_place(&self) -> Option<Place<'_>> {
-        let place = Place::take(&self.streams);
+    pub(crate) fn take_stream_place(self: &Arc<Site>) -> Option<Place> {
+        let place = Place::take(self, |site| &site.streams);
         let max_streams = self.max_connections * 3 / 4;
         (place.before < max_streams as u64).then_some(place)
     }
 }
 
 /// One of a bounded number, given back on drop, by a panic too.
-pub(crate) struct Place<'a> {
-    counter: &'a Counter,
+pub(crate) struct Place {
+    site: Arc<Site>,
+    counter: fn(&Site) -> &Counter,
     /// How many were taken before this one.
     before: u64,
 }
 
-impl<'a> Place<'a> {
-    fn take(counter: &'a Counter) -> Place<'a> {
-        Place { before: counter.add(1), counter }
+impl Place {
+    fn take(site: &Arc<Site>, counter: fn(&Site) -> &Counter) -> Place {
+        Place { before: counter(site).add(1), site: Arc::clone(site), counter }
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Place {
     fn drop(&mut self) {
-        self.counter.take_one();
+        (self.counter)(&self.site).take_one();
     }
 }
+
+/// What is done with a connection, which is [`connection::run`] but in tests.
+type Run = fn(&TcpStream, &Arc<Site>);
 
 /// Starts to accept connections, on a thread of its own.
 ///
@@ -95,28 +101,101 @@ pub(crate) fn serve(alarm: Alarm, listener: TcpListener, site: Site) -> io::Resu
     thread::Builder::new().name(alarm.name.to_owned()).spawn(move || {
         let _rings_at_the_end = alarm;
         loop {
-            let started = listener.accept().and_then(|(socket, _)| start(socket, &site));
-            if started.is_err() {
-                thread::sleep(EXHAUSTED_PAUSE);
+            match listener.accept() {
+                Ok((socket, _)) => start(socket, &site, connection::run),
+                Err(_) => thread::sleep(EXHAUSTED_PAUSE),
             }
         }
     })?;
     Ok(())
 }
 
-fn start(socket: TcpStream, site: &Arc<Site>) -> io::Result<()> {
-    let connections = &site.health.counters.connections;
-    if connections.get() >= (site.max_connections + TURNED_AWAY) as u64 {
+/// Gives a connection its thread, or turns it away.
+fn start(socket: TcpStream, site: &Arc<Site>, run: Run) {
+    let place = Place::take(site, |site| &site.health.counters.connections);
+    let has_room = place.before < site.max_connections as u64;
+    if !has_room {
         site.health.counters.refused_connections.add(1);
-        return Ok(());
     }
-    let site = Arc::clone(site);
-    thread::Builder::new().name("connection".to_owned()).stack_size(STACK_BYTES).spawn(
-        move || {
-            let place = Place::take(&site.health.counters.connections);
-            let has_room = place.before < site.max_connections as u64;
-            connection::run(&socket, &site, has_room);
-        },
-    )?;
-    Ok(())
+    if place.before >= (site.max_connections + TURNED_AWAY) as u64 {
+        return connection::turn_away_at_once(&socket);
+    }
+    let socket = Arc::new(socket);
+    let (threads_socket, site) = (Arc::clone(&socket), Arc::clone(site));
+    let thread = move || {
+        // Given back before the socket is closed: who sees the connection's end finds the place free.
+        let _place = place;
+        if has_room { run(&threads_socket, &site) } else { connection::turn_away(&threads_socket) }
+    };
+    let builder = thread::Builder::new().name("connection".to_owned()).stack_size(STACK_BYTES);
+    if builder.spawn(thread).is_err() {
+        connection::turn_away_at_once(&socket);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::Ipv4Addr;
+    use std::path::Path;
+
+    use super::*;
+
+    fn site(max_connections: usize) -> Arc<Site> {
+        let guard = Guard::new((Ipv4Addr::LOCALHOST, 8080).into(), &[], None);
+        let health = Health::new(Path::new("/nowhere"), Path::new("/nowhere/history"), Vec::new());
+        let assets = Assets::new(None).unwrap();
+        Arc::new(Site::new(max_connections, guard, assets, Hub::new(0), Arc::new(health)))
+    }
+
+    /// What a client reads until its connection ends.
+    fn answer(site: &Arc<Site>, run: Run) -> String {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        client.write_all(request).unwrap();
+        start(listener.accept().unwrap().0, site, run);
+        let mut answer = Vec::new();
+        match client.read_to_end(&mut answer) {
+            Ok(_) => {}
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::ConnectionReset),
+        }
+        String::from_utf8(answer).unwrap()
+    }
+
+    #[test]
+    fn a_panic_ends_its_own_connection_and_gives_its_place_back() {
+        let site = site(4);
+        for _ in 0..20 {
+            assert_eq!(answer(&site, |_, _| panic!("on purpose")), "");
+        }
+        assert_eq!(site.health.counters.connections.get(), 0);
+        assert!(answer(&site, connection::run).starts_with("HTTP/1.1 200 OK\r\n"));
+    }
+
+    #[test]
+    fn a_panic_in_a_stream_gives_its_place_back_too() {
+        let site = site(4);
+        for _ in 0..20 {
+            answer(&site, |_, site| {
+                let _place = site.take_stream_place().expect("three are free");
+                panic!("on purpose");
+            });
+        }
+        assert_eq!(site.streams.get(), 0);
+    }
+
+    #[test]
+    fn beyond_every_bound_a_client_is_still_told_why() {
+        let site = site(0);
+        let taken: Vec<_> = (0..TURNED_AWAY)
+            .map(|_| Place::take(&site, |site| &site.health.counters.connections))
+            .collect();
+        let told = answer(&site, |_, _| unreachable!("there is no room"));
+        assert!(told.starts_with("HTTP/1.1 503 "), "{told}");
+        assert!(told.contains("\r\nRetry-After: 2\r\n") && told.contains("\"busy\""), "{told}");
+        drop(taken);
+        assert_eq!(site.health.counters.refused_connections.get(), 1);
+    }
 }

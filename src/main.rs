@@ -12,6 +12,7 @@ mod health;
 mod history;
 mod http;
 mod hub;
+mod ids;
 mod tail;
 mod watch;
 mod worker;
@@ -19,10 +20,11 @@ mod worker;
 use std::env;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crossbeam_channel::bounded;
 
@@ -37,6 +39,13 @@ use crate::worker::{Alarm, Worker};
 
 /// How often the history is looked at while no stream is open: still well under 200 ms to whoever connects.
 const IDLE_POLL: Duration = Duration::from_millis(100);
+
+/// Pause between two batches of a burst, so that streams send the one before the next comes.
+const BATCH_PAUSE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_millis(100);
+
+/// What each stream adds to that pause: the time that waking it and writing a batch takes. It does not depend on how
+/// fast clients read, so one that stalls slows nobody.
+const STREAM_TIME: Duration = Duration::from_micros(150);
 
 /// How often the watched files are looked at.
 const WATCH_POLL: Duration = Duration::from_millis(500);
@@ -66,7 +75,7 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<(), Error> {
     let listener = bind(SocketAddr::new(args.host, args.port))?;
     let address = listener.local_addr().map_err(Error::Thread)?;
-    let guard = Guard::new(address.ip(), &args.allow_hosts, token(args)?);
+    let guard = Guard::new(address, &args.allow_hosts, token(args)?);
     let assets = Assets::new(args.static_dir.as_deref())?;
     let Some(claude_dir) = &args.claude_dir else {
         let demo = Demo::create().map_err(Error::Demo)?;
@@ -90,7 +99,8 @@ fn serve(
     assets: Assets,
 ) -> Result<(), Error> {
     let address = listener.local_addr().map_err(Error::Thread)?;
-    let hub = Hub::new(first_id());
+    let memory = ids::memory(["XDG_RUNTIME_DIR", "TMPDIR"].map(env::var_os));
+    let hub = Hub::new(ids::first(memory.as_deref()));
     let health = Arc::new(health(args, claude_dir));
 
     let mut history = follow::History::new(claude_dir, Arc::clone(&hub), Arc::clone(&health));
@@ -103,7 +113,7 @@ fn serve(
     let poll = args.poll;
     let _tail = worker::spawn(alarm("tail"), move |now| {
         let more = history.step(now);
-        pause(more, hub.subscribers() > 0, poll)
+        pause(more, hub.subscribers(), poll)
     })
     .map_err(Error::Thread)?;
     let _watch = worker::spawn(alarm("watch"), move |now| {
@@ -133,18 +143,15 @@ fn health(args: &Args, claude_dir: &Path) -> Health {
     Health::new(claude_dir, &follow::history_path(claude_dir), watched)
 }
 
-/// Microseconds since 1970, so that ids grow from one run to the next.
-fn first_id() -> u64 {
-    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since_1970.as_micros()).unwrap_or_default()
-}
-
 /// How long the tailer sleeps.
-fn pause(more: bool, is_streaming: bool, poll: Duration) -> Duration {
-    match (more, is_streaming) {
-        (true, _) => Duration::ZERO,
-        (false, true) => poll,
-        (false, false) => poll.max(IDLE_POLL),
+fn pause(more: bool, streams: usize, poll: Duration) -> Duration {
+    match (more, u32::try_from(streams).unwrap_or(u32::MAX)) {
+        (true, 0) => Duration::ZERO,
+        (true, streams) => {
+            STREAM_TIME.saturating_mul(streams).clamp(*BATCH_PAUSE.start(), *BATCH_PAUSE.end())
+        }
+        (false, 0) => poll.max(IDLE_POLL),
+        (false, _) => poll,
     }
 }
 

@@ -155,14 +155,8 @@ struct Late {
     until: Duration,
 }
 
-/// How a poll went.
-enum Outcome {
-    Readable,
-    Absent,
-}
-
 impl Tail {
-    /// `newest`: how many of the newest lines are read at first sight. `is_whole`: whether bytes that begin with `{`
+    /// `newest`: how many of the newest lines are read at first sight, 1 at least. `is_whole`: whether bytes that begin with `{`
     /// and end with `}` are one whole record, though no line end follows.
     pub(crate) fn new(path: PathBuf, newest: usize, is_whole: fn(&[u8]) -> bool) -> Tail {
         Tail {
@@ -184,8 +178,8 @@ impl Tail {
     pub(crate) fn poll(&mut self, now: Duration) -> Poll {
         self.given.begin();
         match self.advance(now) {
-            Ok(Outcome::Readable) => self.recover(),
-            Ok(Outcome::Absent) => {}
+            Ok(()) => self.recover(),
+            Err(err) if err.kind() == ErrorKind::NotFound => self.absent(now),
             Err(err) => self.fail(&err),
         }
         self.given.refill();
@@ -201,32 +195,24 @@ impl Tail {
         }
     }
 
-    fn advance(&mut self, now: Duration) -> io::Result<Outcome> {
+    /// # Errors
+    /// `NotFound` if the path leads nowhere; otherwise what is wrong with what is there.
+    fn advance(&mut self, now: Duration) -> io::Result<()> {
         let seen = file::look(&self.path);
         self.size_bytes = seen.as_ref().ok().map(|seen| seen.size_bytes);
-        let id = seen.as_ref().ok().map(|seen| seen.id);
-        if let Some(next) =
-            self.next.take_if(|next| next.until.is_some() || id != held_id(&self.held))
-        {
+        let (id, held_id) = (seen.as_ref().ok().map(|seen| seen.id), self.held_id());
+        // With the held file back in its place, another one that was waited for is no longer the next.
+        let next = self.next.take().filter(|next| next.until.is_some() || id != held_id);
+        if let Some(next) = next {
             let is_passed = id.is_some_and(|id| id != next.id);
-            self.change_over(next, is_passed, now)?;
-            return Ok(Outcome::Readable);
+            return self.change_over(next, is_passed, now);
         }
-        self.next = None;
-        match seen.and_then(|seen| self.present(seen, now)) {
-            Err(err) if err.kind() == ErrorKind::NotFound => {
-                self.absent(now)?;
-                Ok(Outcome::Absent)
-            }
-            Err(err) => {
-                if held_id(&self.held) != id {
-                    // What is wrong at the path is told, not what the old file can no longer say.
-                    let _ = self.hear_held(now);
-                }
-                Err(err)
-            }
-            Ok(()) => Ok(Outcome::Readable),
+        let done = seen.and_then(|seen| self.present(seen, now));
+        if done.is_err() && id != held_id {
+            // An old file that cannot be read any more is as good as read.
+            let _ = self.hear_held(now);
         }
+        done
     }
 
     fn present(&mut self, seen: Signature, now: Duration) -> io::Result<()> {
@@ -261,12 +247,14 @@ impl Tail {
             // Who may no longer open it shall not go on reading through an old handle; and a handle can go stale.
             self.renew_handle(seen)?;
         }
-        if self.read_held(seen, now)? == Progress::Gone {
+        let progress = self.read_held(seen, now)?;
+        if progress == Progress::Gone {
             return self.doubt(seen, now);
         }
         self.rewrite = None;
-        if self.status().read_bytes < seen.size_bytes && !self.given.is_full() {
-            // On an overlay file system the first write makes a copy, and handles from before stay with the old one.
+        if progress == Progress::End && self.status().read_bytes < seen.size_bytes {
+            // On an overlay file system the first write makes a copy, and before Linux 4.19 a handle stayed with the
+            // original: https://docs.kernel.org/filesystems/overlayfs.html#non-standard-behavior
             self.renew_handle(seen)?;
         }
         Ok(())
@@ -374,13 +362,10 @@ impl Tail {
         Ok(())
     }
 
-    fn absent(&mut self, now: Duration) -> io::Result<()> {
-        if self.held.is_none() {
-            self.is_awaited = true;
-            return Ok(());
-        }
-        if self.hear_held(now).unwrap_or(Progress::Gone) == Progress::Full {
-            return Ok(());
+    fn absent(&mut self, now: Duration) {
+        self.is_awaited |= self.held.is_none();
+        if self.held.is_none() || self.given.is_full() {
+            return;
         }
         let since = *self.absent_since.get_or_insert(now);
         if now >= since + ABSENCE_TIME {
@@ -390,7 +375,10 @@ impl Tail {
             self.absent_since = None;
             self.is_awaited = true;
         }
-        Ok(())
+    }
+
+    fn held_id(&self) -> Option<Id> {
+        self.held.as_ref().map(|held| held.source.id)
     }
 
     fn hold(&mut self, source: Source, access: Access) {
@@ -459,10 +447,6 @@ impl Tail {
             self.given.items.insert(0, Item::Recovered);
         }
     }
-}
-
-fn held_id(held: &Option<Held>) -> Option<Id> {
-    held.as_ref().map(|held| held.source.id)
 }
 
 impl Rewrite {

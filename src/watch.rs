@@ -67,6 +67,8 @@ impl Watch {
 /// One path and what is known of it.
 struct Entry {
     path: PathBuf,
+    /// It was looked at without error before.
+    is_known: bool,
     reported: Option<State>,
     seen: Option<State>,
     seen_at: Duration,
@@ -86,15 +88,19 @@ struct State {
 
 impl Entry {
     fn new(path: PathBuf) -> Entry {
-        let state = look(&path).unwrap_or(None);
-        Entry {
+        let mut entry = Entry {
             path,
-            reported: state,
-            seen: state,
+            is_known: false,
+            reported: None,
+            seen: None,
             seen_at: Duration::ZERO,
             unreported_since: None,
             trouble: None,
+        };
+        if let Ok(state) = look(&entry.path) {
+            entry.note(state, Duration::ZERO);
         }
+        entry
     }
 
     fn poll(&mut self, now: Duration, items: &mut Vec<Item>) {
@@ -115,6 +121,9 @@ impl Entry {
     }
 
     fn note(&mut self, state: Option<State>, now: Duration) {
+        if !std::mem::replace(&mut self.is_known, true) {
+            (self.reported, self.seen) = (state, state);
+        }
         if state != self.seen {
             self.seen = state;
             self.seen_at = now;
@@ -170,6 +179,7 @@ impl State {
 mod tests {
     use super::*;
     use std::fs;
+    use std::os::unix::fs::symlink;
     use tempfile::TempDir;
 
     const STEP: Duration = Duration::from_millis(500);
@@ -201,12 +211,25 @@ mod tests {
             self.watch.poll(self.now).iter().map(show).collect()
         }
 
+        fn remove(&self, name: &str) {
+            fs::remove_file(self.at(name)).unwrap();
+        }
+
+        fn link(&self, to: impl AsRef<Path>, name: &str) {
+            symlink(to, self.at("new link")).unwrap();
+            fs::rename(self.at("new link"), self.at(name)).unwrap();
+        }
+
         /// What comes within four polls: changes are reported by then, and once.
         #[track_caller]
         fn sees(&mut self, wanted: &[&str]) {
             let seen: Vec<String> = (0..4).flat_map(|_| self.poll()).collect();
             assert_eq!(seen, wanted);
         }
+    }
+
+    fn with_file() -> World {
+        World::new(|dir| fs::write(dir.join("f"), "x").unwrap())
     }
 
     fn show(item: &Item) -> String {
@@ -222,7 +245,7 @@ mod tests {
 
     #[test]
     fn what_is_there_at_first_is_no_news() {
-        World::new(|dir| fs::write(dir.join("f"), "x").unwrap()).sees(&[]);
+        with_file().sees(&[]);
     }
 
     #[test]
@@ -232,15 +255,170 @@ mod tests {
         world.sees(&["Created 1"]);
         world.write("f", "xy");
         world.sees(&["Modified 2"]);
-        fs::remove_file(world.at("f")).unwrap();
+        world.remove("f");
         world.sees(&["Removed -"]);
     }
 
     #[test]
+    fn items_name_the_path_as_it_was_given() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = vec![dir.path().join("./a"), dir.path().join("b/../b")];
+        fs::create_dir(dir.path().join("b")).unwrap();
+        let mut watch = Watch::new(paths.clone());
+        fs::write(dir.path().join("a"), "x").unwrap();
+        fs::write(dir.path().join("b/new"), "").unwrap();
+        let mut items = watch.poll(STEP);
+        items.extend(watch.poll(2 * STEP));
+        let mtime = |name: &str| fs::metadata(dir.path().join(name)).unwrap().modified().ok();
+        let changed = |n: usize, change, size_bytes, mtime| Item::Changed {
+            path: paths[n].clone(),
+            change,
+            size_bytes,
+            mtime,
+        };
+        let created = changed(0, Change::Created, Some(1), mtime("a"));
+        assert_eq!(items, [created, changed(1, Change::Modified, None, mtime("b"))]);
+    }
+
+    #[test]
+    fn a_change_is_reported_once_it_has_settled() {
+        let mut world = with_file();
+        world.write("f", "xy");
+        assert_eq!(world.watch.poll(Duration::from_millis(1000)), []);
+        assert_eq!(world.watch.poll(Duration::from_millis(1249)), []);
+        assert_eq!(world.watch.poll(Duration::from_millis(1250)).len(), 1);
+    }
+
+    #[test]
     fn written_beside_and_renamed_over_is_one_change() {
-        let mut world = World::new(|dir| fs::write(dir.join("f"), "x").unwrap());
+        let mut world = with_file();
+        let mtime = fs::metadata(world.at("f")).unwrap().modified().unwrap();
         world.write("f.tmp", "y");
+        fs::File::options()
+            .write(true)
+            .open(world.at("f.tmp"))
+            .unwrap()
+            .set_modified(mtime)
+            .unwrap();
         fs::rename(world.at("f.tmp"), world.at("f")).unwrap();
         world.sees(&["Modified 1"]);
+    }
+
+    #[test]
+    fn a_burst_of_writes_is_one_change() {
+        let mut world = with_file();
+        for text in ["a", "ab", "abc"] {
+            world.write("f", text);
+            assert_eq!(world.poll(), [""; 0]);
+        }
+        world.sees(&["Modified 3"]);
+    }
+
+    #[test]
+    fn a_file_that_never_rests_is_reported_every_two_seconds() {
+        let mut world = with_file();
+        let mut times = Vec::new();
+        for n in 2..=20 {
+            world.write("f", &"x".repeat(n));
+            if !world.poll().is_empty() {
+                times.push(world.now.as_millis());
+            }
+        }
+        assert_eq!(times, [2500, 4500, 6500, 8500]);
+        world.sees(&["Modified 20"]);
+        world.sees(&[]);
+    }
+
+    #[test]
+    fn rest_after_unrest_is_no_change() {
+        let mut world = with_file();
+        let mut seen = Vec::new();
+        for n in 2..=6 {
+            world.write("f", &"x".repeat(n));
+            seen.extend(world.poll());
+        }
+        assert_eq!(seen, ["Modified 6"]);
+        world.sees(&[]);
+        world.write("f", "x");
+        assert_eq!(world.poll(), [""; 0], "unrest begins anew");
+        world.sees(&["Modified 1"]);
+    }
+
+    #[test]
+    fn what_is_undone_before_it_settles_is_no_change() {
+        let mut world = World::new(|_| {});
+        world.write("f", "x");
+        assert_eq!(world.poll(), [""; 0]);
+        world.remove("f");
+        world.sees(&[]);
+    }
+
+    #[test]
+    fn deleted_and_created_at_once_is_a_modification() {
+        let mut world = with_file();
+        world.remove("f");
+        assert_eq!(world.poll(), [""; 0]);
+        world.write("f", "xyz");
+        world.sees(&["Modified 3"]);
+    }
+
+    #[test]
+    fn new_content_under_the_same_size_and_time_is_missed() {
+        let mut world = with_file();
+        let mtime = fs::metadata(world.at("f")).unwrap().modified().unwrap();
+        world.write("f", "y");
+        fs::File::options().write(true).open(world.at("f")).unwrap().set_modified(mtime).unwrap();
+        world.sees(&[]);
+    }
+
+    #[test]
+    fn times_need_not_grow() {
+        let mut world = with_file();
+        let file = fs::File::options().write(true).open(world.at("f")).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        world.sees(&["Modified 1"]);
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 33)).unwrap();
+        world.sees(&["Modified 1"]);
+    }
+
+    #[test]
+    fn links_are_followed_and_nothing_is_opened() {
+        let mut world = World::new(|dir| symlink("target", dir.join("f")).unwrap());
+        world.sees(&[]);
+        world.write("target", "x");
+        world.sees(&["Created 1"]);
+        let made = std::process::Command::new("mkfifo").arg(world.at("fifo")).status();
+        assert!(made.unwrap().success());
+        world.link("fifo", "f");
+        world.sees(&["Modified -"]);
+        world.link("nothing", "f");
+        world.sees(&["Removed -"]);
+    }
+
+    #[test]
+    fn what_cannot_be_looked_at_is_an_error_once_and_what_was_known_stays_known() {
+        let mut world = with_file();
+        fs::rename(world.at("f"), world.at("g")).unwrap();
+        world.link("f", "f");
+        let msg = "cannot be looked at: too many levels of symbolic links (os error 40)";
+        world.sees(&[msg]);
+        world.sees(&[]);
+        fs::rename(world.at("g"), world.at("f")).unwrap();
+        world.sees(&["recovered"]);
+        world.link("f", "f");
+        world.sees(&[msg]);
+        world.remove("f");
+        world.sees(&["recovered", "Removed -"]);
+    }
+
+    #[test]
+    fn what_could_not_be_looked_at_at_the_start_was_perhaps_there() {
+        let mut world = World::new(|dir| symlink("f", dir.join("f")).unwrap());
+        world.sees(&["cannot be looked at: too many levels of symbolic links (os error 40)"]);
+        world.write("g", "x");
+        fs::rename(world.at("g"), world.at("f")).unwrap();
+        world.sees(&["recovered"]);
+        world.write("f", "xy");
+        world.sees(&["Modified 2"]);
     }
 }

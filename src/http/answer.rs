@@ -1,10 +1,15 @@
-//! Answers: a status, a few headers and a body, printed by tiny_http.
+//! Answers: a status, a few headers and a body; tiny_http prints the head.
+//!
+//! Invariant: what a client that does not read can pin is one burst and its share of events that are in memory anyway.
 
 use std::borrow::Cow;
-use std::io::{self, Cursor, Write};
+use std::io::{self, BufWriter, Write};
+use std::sync::Arc;
 
 use serde::Serialize;
 use tiny_http::{HTTPVersion, Header, Response, StatusCode};
+
+use crate::event::Event;
 
 /// For what changes from one moment to the next, and for what must not be kept: the API, errors, redirects.
 const NO_STORE: &str = "no-store";
@@ -18,11 +23,30 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; base-uri 'none'; form
 /// Seconds after which a client that was turned away may try again.
 const RETRY_AFTER_SECONDS: &str = "2";
 
+/// Bytes of a body that are written at once; a larger piece is written alone, from where it lies.
+const BURST_BYTES: usize = 32 * 1024;
+
 /// A whole answer to a request.
 pub(crate) struct Answer {
     status: u16,
     headers: Vec<Header>,
-    body: Cow<'static, [u8]>,
+    body: Vec<Piece>,
+}
+
+/// A part of a body.
+pub(crate) enum Piece {
+    Bytes(Cow<'static, [u8]>),
+    /// The JSON of an event, shared with everybody who is sent it.
+    Event(Arc<Event>),
+}
+
+impl Piece {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Piece::Bytes(bytes) => bytes,
+            Piece::Event(event) => event.json(),
+        }
+    }
 }
 
 /// Why a request is not answered as it asks: a status, a stable code and a sentence for people.
@@ -53,6 +77,11 @@ impl Answer {
         Answer::new(200, NO_STORE, "application/json", Cow::Owned(body))
     }
 
+    /// JSON that is put together out of pieces.
+    pub(crate) fn json_of(body: Vec<Piece>) -> Answer {
+        Answer { body, ..Answer::json(Vec::new()) }
+    }
+
     /// A file of the page.
     pub(crate) fn asset(content_type: &'static str, body: Cow<'static, [u8]>) -> Answer {
         let answer = Answer::new(200, NO_CACHE, content_type, body);
@@ -72,7 +101,7 @@ impl Answer {
         body: Cow<'static, [u8]>,
     ) -> Answer {
         let headers = common_headers(cache, content_type);
-        Answer { status, headers, body }
+        Answer { status, headers, body: vec![Piece::Bytes(body)] }
     }
 
     fn with(mut self, name: &'static str, value: &str) -> Answer {
@@ -80,28 +109,33 @@ impl Answer {
         self
     }
 
-    /// Writes head and body at once.
+    /// Writes head and body, with one write unless they are large.
     ///
     /// # Errors
     ///
     /// The client is gone or does not read.
     pub(crate) fn write(
         self,
-        mut writer: impl Write,
+        writer: impl Write,
         version: &HTTPVersion,
         head_only: bool,
         closes: bool,
     ) -> io::Result<()> {
-        let length = Some(self.body.len());
-        let body = Cursor::new(self.body);
-        let response = Response::new(StatusCode(self.status), self.headers, body, length, None)
-            .with_chunked_threshold(usize::MAX);
-        let mut bytes = Vec::new();
-        response.raw_print(&mut bytes, version.clone(), &[], head_only, None)?;
+        let length = self.body.iter().map(|piece| piece.bytes().len()).sum();
+        let mut head = Vec::new();
+        Response::new(StatusCode(self.status), self.headers, io::empty(), Some(length), None)
+            .with_chunked_threshold(usize::MAX)
+            .raw_print(&mut head, version.clone(), &[], true, None)?;
         if closes {
-            announce_close(&mut bytes);
+            announce_close(&mut head);
         }
-        writer.write_all(&bytes)
+        let mut out = BufWriter::with_capacity(BURST_BYTES.min(head.len() + length), writer);
+        out.write_all(&head)?;
+        let body = if head_only { Vec::new() } else { self.body };
+        for piece in body {
+            out.write_all(piece.bytes())?;
+        }
+        out.flush()
     }
 }
 

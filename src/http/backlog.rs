@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use crate::hub::Hub;
 
-use super::answer::{Answer, Refusal};
+use super::answer::{Answer, Piece, Refusal};
 use super::head::Head;
 
 /// Events of a backlog when no limit is given.
@@ -13,12 +13,9 @@ const DEFAULT_LIMIT: usize = 200;
 /// What a limit is clamped to; the hub holds no more.
 const LIMITS: RangeInclusive<usize> = 1..=crate::hub::RING_EVENTS;
 
-/// Bytes of the document beside the events.
-const ENVELOPE_BYTES: usize = 80;
-
 pub(crate) fn answer(head: &Head, hub: &Hub) -> Result<Answer, Refusal> {
     let limit = head.parameter("limit").map_or(Ok(DEFAULT_LIMIT), |text| limit(&text))?;
-    Ok(Answer::json(document(hub, limit)))
+    Ok(Answer::json_of(document(hub, limit)))
 }
 
 /// A whole number of any size, clamped.
@@ -35,20 +32,19 @@ fn limit(text: &str) -> Result<usize, Refusal> {
     Ok(number.clamp(*LIMITS.start(), *LIMITS.end()))
 }
 
-fn document(hub: &Hub, limit: usize) -> Vec<u8> {
+fn document(hub: &Hub, limit: usize) -> Vec<Piece> {
     let backlog = hub.backlog(limit);
-    let length = backlog.events.iter().map(|event| event.json().len() + 1).sum::<usize>();
-    let mut json = Vec::with_capacity(length + ENVELOPE_BYTES);
     let start = format!("{{\"limit\":{limit},\"lastEventId\":{},\"events\":[", backlog.last_id);
-    json.extend_from_slice(start.as_bytes());
-    for (index, event) in backlog.events.iter().enumerate() {
+    let mut pieces = Vec::with_capacity(backlog.events.len() * 2 + 2);
+    pieces.push(Piece::Bytes(start.into_bytes().into()));
+    for (index, event) in backlog.events.into_iter().enumerate() {
         if index > 0 {
-            json.push(b',');
+            pieces.push(Piece::Bytes(b",".into()));
         }
-        json.extend_from_slice(event.json());
+        pieces.push(Piece::Event(event));
     }
-    json.extend_from_slice(b"]}");
-    json
+    pieces.push(Piece::Bytes(b"]}".into()));
+    pieces
 }
 
 #[cfg(test)]
@@ -90,7 +86,9 @@ mod tests {
                 history::draft(&Line { seq: seq as u64, offset: 0, bytes, len_bytes }).draft,
             );
         }
-        let json: Value = serde_json::from_slice(&document(&hub, 2)).unwrap();
+        let pieces = document(&hub, 2);
+        let bytes = pieces.iter().map(Piece::bytes).collect::<Vec<_>>().concat();
+        let json: Value = serde_json::from_slice(&bytes).unwrap();
         assert_eq!((&json["limit"], &json["lastEventId"]), (&2.into(), &(MIN_ID + 2).into()));
         let lines: Vec<_> = json["events"]
             .as_array()

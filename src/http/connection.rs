@@ -1,13 +1,14 @@
 //! One connection: its requests one after the other, until a stream, an error or its end.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tiny_http::{HTTPVersion, Method};
 
 use super::Site;
-use super::answer::{Answer, Refusal};
+use super::answer::{Answer, Refusal, stream_head};
 use super::head::{Head, Heads, NoHead};
 use super::route::{Route, route};
 use super::stream;
@@ -15,19 +16,40 @@ use super::stream;
 /// Time that a client has to take what is written to it, before it is given up.
 const WRITE_TIME: Duration = Duration::from_secs(10);
 
+/// Time for a whole answer: 140 kB a second for the largest backlog. A client that takes a little now and then must
+/// not keep its place for good.
+const ANSWER_TIME: Duration = Duration::from_secs(60);
+
 /// Time and bytes that are read and thrown away after a refusal, so that the client reads the answer before the
 /// connection is reset under it (RFC 9112, 9.6).
 const LINGER_TIME: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 256 * 1024;
 
-/// Answers a client for as long as it has something to ask; without room it gets one 503.
-pub(crate) fn run(socket: &TcpStream, site: &Site, has_room: bool) {
-    let ended = answer_all(socket, site, has_room);
-    if let Err(Ending::Refused(refusal)) = ended {
-        let answer = Answer::from(refusal);
-        if answer.write(socket, &HTTPVersion(1, 1), false, true).is_ok() {
-            linger(socket);
-        }
+/// Answers a client for as long as it has something to ask.
+pub(crate) fn run(socket: &TcpStream, site: &Arc<Site>) {
+    if let Err(Ending::Refused(refusal)) = answer_all(socket, site) {
+        refuse(socket, refusal);
+    }
+}
+
+/// Answers 503 without waiting for a request.
+pub(crate) fn turn_away(socket: &TcpStream) {
+    refuse(socket, Refusal::busy());
+}
+
+/// As [`turn_away`], as far as it goes without waiting: where there is no thread to wait on.
+pub(crate) fn turn_away_at_once(mut socket: &TcpStream) {
+    if socket.set_nonblocking(true).is_err() {
+        return;
+    }
+    // What stays unread resets the connection, perhaps before the client has read the answer; more cannot be done for it.
+    let _ = socket.read(&mut [0; 4096]);
+    let _ = Answer::from(Refusal::busy()).write(socket, &HTTPVersion(1, 1), false, true);
+}
+
+fn refuse(socket: &TcpStream, refusal: Refusal) {
+    if Answer::from(refusal).write(Patient::new(socket), &HTTPVersion(1, 1), false, true).is_ok() {
+        linger(socket);
     }
 }
 
@@ -53,26 +75,18 @@ impl From<NoHead> for Ending {
     }
 }
 
-fn answer_all(socket: &TcpStream, site: &Site, has_room: bool) -> Result<(), Ending> {
+fn answer_all(socket: &TcpStream, site: &Arc<Site>) -> Result<(), Ending> {
     socket.set_nodelay(true)?;
-    socket.set_write_timeout(Some(WRITE_TIME))?;
     let mut heads = Heads::default();
     loop {
         let head = heads.next(socket)?;
-        if !has_room {
-            site.health.counters.refused_connections.add(1);
-            return Err(Ending::Refused(Refusal::busy()));
-        }
         let is_head = head.method == Method::Head;
         match route(&head, site) {
             Route::Answer(answer) => {
-                answer.write(socket, &head.version, is_head, head.closes())?;
+                answer.write(Patient::new(socket), &head.version, is_head, head.closes())?;
             }
             Route::Stream { .. } if is_head => {
-                io::Write::write_all(
-                    &mut &*socket,
-                    &super::answer::stream_head(&head.version, head.closes()),
-                )?;
+                Patient::new(socket).write_all(&stream_head(&head.version, head.closes()))?;
             }
             Route::Stream { since } => {
                 drop(heads);
@@ -85,14 +99,52 @@ fn answer_all(socket: &TcpStream, site: &Site, has_room: bool) -> Result<(), End
     }
 }
 
-fn stream(socket: &TcpStream, site: &Site, head: Head, since: Option<u64>) -> Result<(), Ending> {
+fn stream(
+    socket: &TcpStream,
+    site: &Arc<Site>,
+    head: Head,
+    since: Option<u64>,
+) -> Result<(), Ending> {
     let Some(_place) = site.take_stream_place() else {
         site.health.counters.refused_connections.add(1);
         return Err(Ending::Refused(Refusal::busy()));
     };
     let (version, closes) = (head.version.clone(), head.closes());
     drop(head);
+    socket.set_write_timeout(Some(WRITE_TIME))?;
     Ok(stream::run(socket, site, since, &version, closes)?)
+}
+
+/// A socket that is written to for a bounded time in all.
+struct Patient<'a> {
+    socket: &'a TcpStream,
+    end: Instant,
+}
+
+impl Patient<'_> {
+    fn new(socket: &TcpStream) -> Patient<'_> {
+        Patient { socket, end: Instant::now() + ANSWER_TIME }
+    }
+}
+
+impl Write for Patient<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let left = self.end.saturating_duration_since(Instant::now()).min(WRITE_TIME);
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.socket.set_write_timeout(Some(left))?;
+        let written = self.socket.write(bytes);
+        if written.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::Interrupted) {
+            // A buffer that is dropped with something in it would try again.
+            self.end = Instant::now();
+        }
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Closes our side and reads on for a moment.

@@ -4,7 +4,7 @@
 //! its own. So a request must name a host that is known to be this one, and must not come from a foreign page.
 
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use crate::error::Error;
@@ -12,8 +12,9 @@ use crate::error::Error;
 use super::answer::{Answer, Refusal};
 use super::head::Head;
 
-/// Name of the cookie that holds the token. Cookies know no ports, so it must not be one that others use.
-const COOKIE: &str = "claude_live_token";
+/// Beginning of the name of the cookie that holds the token. Cookies know no ports, so the port is the rest of the
+/// name: servers beside each other on one host do not take each other's away.
+const COOKIE: &str = "claude_live_";
 
 /// Bytes of a token at most: it must fit into a request head.
 const MAX_TOKEN_BYTES: usize = 1024;
@@ -21,14 +22,16 @@ const MAX_TOKEN_BYTES: usize = 1024;
 /// See the module.
 pub(crate) struct Guard {
     address: IpAddr,
+    cookie: String,
     allow_hosts: Vec<String>,
     token: Option<Token>,
 }
 
 impl Guard {
-    pub(crate) fn new(address: IpAddr, allow_hosts: &[String], token: Option<Token>) -> Guard {
+    pub(crate) fn new(address: SocketAddr, allow_hosts: &[String], token: Option<Token>) -> Guard {
         let allow_hosts = allow_hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
-        Guard { address, allow_hosts, token }
+        let cookie = format!("{COOKIE}{}", address.port());
+        Guard { address: address.ip(), cookie, allow_hosts, token }
     }
 
     /// Lets a request pass, or says how it is answered instead.
@@ -60,8 +63,8 @@ impl Guard {
         if name == "localhost" || name.ends_with(".localhost") {
             return true;
         }
-        let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        address.is_ok_and(|address| {
+        let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+        bare.parse::<IpAddr>().is_ok_and(|address| {
             let is_any = self.address.is_unspecified();
             address.is_loopback() || address == self.address || is_any
         })
@@ -92,13 +95,17 @@ impl Guard {
         if let Some(given) = head.parameter("token").filter(|_| head.path == "/") {
             // Wrong or right, the token must not stay in the address bar; a right one stays as a cookie.
             let is_right = token.is(given.as_bytes());
-            return Err(if is_right { token.keep() } else { unauthorized().into() });
+            return Err(if is_right { self.keep(token) } else { unauthorized().into() });
         }
-        let bearer = head.header("Authorization").and_then(bearer);
-        let cookie = head.header("Cookie").and_then(cookie);
-        let is_right =
-            [bearer, cookie].into_iter().flatten().any(|given| token.is(given.as_bytes()));
+        let bearers = head.headers("Authorization").filter_map(bearer);
+        let cookies = head.headers("Cookie").flat_map(|header| cookies(header, &self.cookie));
+        let is_right = bearers.chain(cookies).any(|given| token.is(given.as_bytes()));
         if is_right { Ok(()) } else { Err(unauthorized().into()) }
+    }
+
+    fn keep(&self, token: &Token) -> Answer {
+        let cookie = format!("{}={}; HttpOnly; SameSite=Strict; Path=/", self.cookie, token.0);
+        Answer::redirect("/", &cookie)
     }
 }
 
@@ -128,9 +135,10 @@ fn bearer(value: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim())
 }
 
-fn cookie(value: &str) -> Option<&str> {
-    let pairs = value.split(';').filter_map(|pair| pair.trim().split_once('='));
-    pairs.filter(|(name, _)| *name == COOKIE).map(|(_, value)| value).next()
+/// The values of every cookie of this name: another program on the host may have set one too.
+fn cookies<'a>(header: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
+    let pairs = header.split(';').filter_map(|pair| pair.trim().split_once('='));
+    pairs.filter(move |(key, _)| *key == name).map(|(_, value)| value)
 }
 
 /// The secret that every client must know. It is never printed.
@@ -166,11 +174,6 @@ impl Token {
         let differences = own.iter().zip(given).fold(0, |all, (a, b)| all | (a ^ b));
         own.len() == given.len() && std::hint::black_box(differences) == 0
     }
-
-    fn keep(&self) -> Answer {
-        let cookie = format!("{COOKIE}={}; HttpOnly; SameSite=Strict; Path=/", self.0);
-        Answer::redirect("/", &cookie)
-    }
 }
 
 #[cfg(unix)]
@@ -192,7 +195,11 @@ mod tests {
 
     fn guard(address: &str, allow: &[&str], token: Option<&str>) -> Guard {
         let allow: Vec<String> = allow.iter().map(|host| (*host).to_owned()).collect();
-        Guard::new(address.parse().unwrap(), &allow, token.map(|token| Token(token.to_owned())))
+        Guard::new(
+            SocketAddr::new(address.parse().unwrap(), 8080),
+            &allow,
+            token.map(|token| Token(token.to_owned())),
+        )
     }
 
     fn answer(guard: &Guard, target: &str, headers: &str) -> String {
@@ -235,6 +242,11 @@ mod tests {
             "",
             ":80",
             "0.0.0.0",
+            "[[::1]]",
+            "127.0.0.1]",
+            "user@localhost",
+            "localhost:80:80",
+            "localhost/",
         ] {
             assert_eq!(status(&guard, &format!("Host: {host}")), "421", "{host}");
         }
@@ -280,12 +292,16 @@ mod tests {
         };
         check("Authorization: Bearer s3cret", "200");
         check("Authorization: bearer s3cret", "200");
-        check("Cookie: a=b; claude_live_token=s3cret", "200");
+        check("Cookie: a=b; claude_live_8080=s3cret", "200");
+        check("Cookie: claude_live_8080=other; claude_live_8080=s3cret", "200");
+        check("Cookie: a=b\r\nCookie: claude_live_8080=s3cret", "200");
         check("X: y", "401");
+        check("Cookie: claude_live_8081=s3cret", "401");
+        check("Cookie: claude_live_8080x=s3cret", "401");
         check("Authorization: Basic s3cret", "401");
         check("Authorization: Bearer s3cre", "401");
         check("Authorization: Bearer s3crets", "401");
-        check("Cookie: claude_live_token=", "401");
+        check("Cookie: claude_live_8080=", "401");
     }
 
     #[test]
@@ -295,9 +311,9 @@ mod tests {
         assert!(text.starts_with("HTTP/1.1 303 "), "{text}");
         assert!(text.contains("\r\nLocation: /\r\n"));
         assert!(text.contains(
-            "\r\nSet-Cookie: claude_live_token=a+b; HttpOnly; SameSite=Strict; Path=/\r\n"
+            "\r\nSet-Cookie: claude_live_8080=a+b; HttpOnly; SameSite=Strict; Path=/\r\n"
         ));
-        let wrong = answer(&guard, "/?token=x", "Host: localhost\r\nCookie: claude_live_token=a+b");
+        let wrong = answer(&guard, "/?token=x", "Host: localhost\r\nCookie: claude_live_8080=a+b");
         assert!(wrong.starts_with("HTTP/1.1 401 "), "{wrong}");
         assert!(wrong.contains("\r\nWWW-Authenticate: Bearer"));
         let elsewhere = answer(&guard, "/healthz?token=a%2Bb", "Host: localhost");

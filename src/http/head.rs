@@ -14,6 +14,9 @@ use super::answer::Refusal;
 /// Bytes of a request head.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
+/// What ends a head; not counted among its bytes.
+const END: &[u8] = b"\r\n\r\n";
+
 /// Bytes of a request line: half of the head, so that what is too long has a name.
 const MAX_LINE_BYTES: usize = 8 * 1024;
 
@@ -45,15 +48,19 @@ pub(crate) struct Head {
 impl Head {
     /// The value of the first header of this name.
     pub(crate) fn header(&self, name: &'static str) -> Option<&str> {
-        let header = self.headers.iter().find(|header| header.field.equiv(name))?;
-        Some(header.value.as_str())
+        self.headers(name).next()
+    }
+
+    /// The values of every header of this name.
+    pub(crate) fn headers(&self, name: &'static str) -> impl Iterator<Item = &str> {
+        values(&self.headers, name)
     }
 
     /// Whether the connection ends with the answer.
     pub(crate) fn closes(&self) -> bool {
         let close =
             |value: &str| value.split(',').any(|token| token.trim().eq_ignore_ascii_case("close"));
-        self.version <= (1, 0) || self.header("Connection").is_some_and(close)
+        self.version <= (1, 0) || self.headers("Connection").any(close)
     }
 
     /// The first value of a parameter of the query, percent-decoded.
@@ -85,23 +92,24 @@ pub(crate) struct Heads {
 impl Heads {
     /// Waits for the next head.
     pub(crate) fn next(&mut self, socket: &TcpStream) -> Result<Head, NoHead> {
-        let mut deadline =
-            Instant::now() + if self.pending.is_empty() { IDLE_TIME } else { HEAD_TIME };
+        let idle_deadline = Instant::now() + IDLE_TIME;
+        let mut head_deadline = None;
         loop {
             if let Some(head) = self.take().map_err(NoHead::Refused)? {
                 return Ok(head);
             }
-            let was_empty = self.pending.is_empty();
-            match self.read(socket, deadline) {
+            if !self.pending.is_empty() && head_deadline.is_none() {
+                head_deadline = Some(Instant::now() + HEAD_TIME);
+            }
+            match self.read(socket, head_deadline.unwrap_or(idle_deadline)) {
                 Ok(0) => return Err(NoHead::Over),
                 Ok(_) => {}
-                Err(error) if is_timeout(&error) && !was_empty => {
+                // Linux interrupts a read that has a time-out when the process is stopped and goes on (signal(7)).
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_timeout(&error) && head_deadline.is_some() => {
                     return Err(NoHead::Refused(too_slow()));
                 }
                 Err(_) => return Err(NoHead::Over),
-            }
-            if was_empty {
-                deadline = Instant::now() + HEAD_TIME;
             }
         }
     }
@@ -114,26 +122,29 @@ impl Heads {
         socket.set_read_timeout(Some(left))?;
         let mut block = [0; READ_BYTES];
         let count = socket.read(&mut block)?;
-        self.pending.extend_from_slice(&block[..count]);
+        self.push(&block[..count]);
         Ok(count)
     }
 
-    /// The head that begins what is pending, if it is all there.
-    fn take(&mut self) -> Result<Option<Head>, Refusal> {
-        // RFC 9112, 2.2: an empty line before the request line is ignored.
-        if self.pending.starts_with(b"\r\n") {
-            self.pending.drain(..2);
-        }
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.pending.extend_from_slice(bytes);
+    }
+
+    /// The head that begins what is pending, if it is all there. How the bytes were cut into pieces changes nothing.
+    pub(crate) fn take(&mut self) -> Result<Option<Head>, Refusal> {
+        // RFC 9112, 2.2: empty lines before the request line are ignored.
+        let empty_lines = self.pending.chunks(2).take_while(|pair| pair == b"\r\n").count();
+        self.pending.drain(..empty_lines * 2);
         check_beginning(&self.pending)?;
-        let Some(end) = memmem::find(&self.pending, b"\r\n\r\n") else {
-            let is_too_large = self.pending.len() > MAX_HEAD_BYTES;
+        let Some(end) = memmem::find(&self.pending, END) else {
+            let is_too_large = self.pending.len() >= MAX_HEAD_BYTES + END.len();
             return if is_too_large { Err(too_large()) } else { Ok(None) };
         };
         if end > MAX_HEAD_BYTES {
             return Err(too_large());
         }
         let head = parse(&self.pending[..end])?;
-        self.pending.drain(..end + b"\r\n\r\n".len());
+        self.pending.drain(..end + END.len());
         Ok(Some(head))
     }
 }
@@ -159,7 +170,9 @@ fn too_large() -> Refusal {
     Refusal::new(
         431,
         "head_too_large",
-        format!("a request head has at most {MAX_HEAD_BYTES} bytes"),
+        format!(
+            "a request head has at most {MAX_HEAD_BYTES} bytes, cookies of every program on this host included"
+        ),
     )
 }
 
@@ -210,6 +223,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Head, Refusal> {
         Some((path, query)) => (path, Some(query.to_owned())),
         None => (rest, None),
     };
+    let path = if path.is_empty() { "/" } else { path };
     let host = authority.map(str::to_owned).or(host);
     Ok(Head { method, path: path.to_owned(), query, version, host, headers })
 }
@@ -312,7 +326,7 @@ fn split_target(target: &str) -> Result<(Option<&str>, &str), Refusal> {
     }
     let path_start = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(path_start);
-    Ok((Some(authority), if path.is_empty() { "/" } else { path }))
+    Ok((Some(authority), path))
 }
 
 /// Decodes `%41` and, as in forms, `+`; what is not UTF-8 then becomes U+FFFD, and a lone `%` stays.
@@ -377,6 +391,7 @@ mod tests {
         let head =
             head("GET http://a.example:1?x HTTP/1.1\r\nHost: b\r\nConnection: Foo, Close\r\n\r\n");
         assert_eq!((head.host.as_deref(), head.query.as_deref()), (Some("a.example:1"), Some("x")));
+        assert_eq!(head.path, "/");
         assert!(head.closes());
     }
 
@@ -427,6 +442,36 @@ mod tests {
         check_refused(format!("GET /{}", "x".repeat(40_000)), 414);
         check_refused(format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(MAX_HEAD_BYTES)), 431);
         check_refused(format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "a: b\r\n".repeat(2000)), 431);
+    }
+
+    #[test]
+    fn the_largest_head_is_taken_whole_or_in_pieces() {
+        let start = "GET / HTTP/1.1\r\nHost: h\r\nX: ";
+        let largest = format!("{start}{}\r\n\r\n", "x".repeat(MAX_HEAD_BYTES - start.len()));
+        let mut heads = Heads::default();
+        for byte in largest.as_bytes().chunks(1).take(largest.len() - 1) {
+            heads.push(byte);
+            assert!(heads.take().unwrap().is_none());
+        }
+        heads.push(b"\n");
+        assert!(heads.take().unwrap().is_some());
+        assert!(taken(largest.as_bytes()).unwrap().is_some());
+        check_refused(largest.replace("X: ", "X:  "), 431);
+    }
+
+    #[test]
+    fn empty_lines_before_a_head_are_ignored_whole_or_in_pieces() {
+        let mut heads = Heads::default();
+        for piece in ["\r", "\n", "\r\n\r\n", "\r\n\r", "\nGET / HTTP/1.0\r\n\r\n"] {
+            heads.push(piece.as_bytes());
+        }
+        assert!(heads.take().unwrap().is_some());
+        for piece in ["\r", "\n", "\r\n\r\n", "\r\n\r", "\nGET / HTTP/1.0\r\n\r"] {
+            heads.push(piece.as_bytes());
+            assert!(heads.take().unwrap().is_none());
+        }
+        heads.push(b"\n");
+        assert!(heads.take().unwrap().is_some());
     }
 
     #[test]

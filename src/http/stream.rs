@@ -1,11 +1,12 @@
 //! The stream: what the hub has after the last id that was sent, again and again, as Server-Sent Events.
 //!
 //! Joining, resuming and catching up are the same step, so there is no seam between them, and a client that reads slowly
-//! is served from the ring at its own pace. Frames that are there together are written together.
+//! is served from the ring at its own pace. Frames that are there together are written together, from where they lie.
 //!
-//! Invariant: no lock of the hub is held while writing; what a client that stalls can pin is one burst.
+//! Invariant: no lock of the hub is held while writing; what a client that stalls can pin is one burst of shared events.
 
-use std::io::{self, Write};
+use std::io::{self, IoSlice, Write};
+use std::iter;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use jiff::Timestamp;
 use tiny_http::HTTPVersion;
 
 use crate::event::{Data, Draft, Notice, print_time};
-use crate::hub::Replay;
+use crate::hub::{Replay, Subscription};
 
 use super::Site;
 use super::answer::stream_head;
@@ -22,13 +23,18 @@ use super::head::is_timeout;
 /// An idle stream sends a `ping` event this often: proxies keep it open, and the page, which is not shown comments, knows that it lives.
 const PING_PERIOD: Duration = Duration::from_secs(15);
 
+/// How often an idle stream looks whether its client is still there: a place is free again before a client that was
+/// turned away comes back.
+const LOOK_PERIOD: Duration = Duration::from_secs(1);
+
 /// Milliseconds after which `EventSource` connects again.
-const RETRY: &[u8] = b"retry: 2000\n\n";
+const RETRY_MS: u32 = 2000;
 
-/// Bytes of frames that are written at once; a larger frame is written alone, from where it lies.
-pub(crate) const BURST_BYTES: usize = 64 * 1024;
+/// Bytes of frames that are written at once, give or take one frame.
+const BURST_BYTES: usize = 64 * 1024;
 
-/// Serves a stream until its client is gone.
+/// Serves a stream until its client is gone, or has taken nothing for the socket's write timeout: for twice that, if a
+/// part of the last burst still went into the system's buffers.
 ///
 /// # Errors
 ///
@@ -40,50 +46,79 @@ pub(crate) fn run(
     version: &HTTPVersion,
     closes: bool,
 ) -> io::Result<()> {
-    let mut out = Out { socket, is_chunked: *version >= (1, 1), buffer: Vec::new() };
-    let ended = stream(&mut out, site, since, stream_head(version, closes));
+    let out = Out { socket, is_chunked: *version >= (1, 1) };
+    let ended = stream(&out, site, since, stream_head(version, closes));
     if ended.as_ref().is_err_and(is_timeout) {
         site.health.counters.dropped_streams.add(1);
     }
     ended
 }
 
-fn stream(out: &mut Out, site: &Site, since: Option<u64>, head: Vec<u8>) -> io::Result<()> {
+fn stream(out: &Out, site: &Site, since: Option<u64>, head: Vec<u8>) -> io::Result<()> {
     let subscription = site.hub.subscribe();
     let mut last_id = since.unwrap_or_else(|| site.hub.last_id());
-    out.write_all(&head)?;
+    out.write_all(&mut [IoSlice::new(&head)])?;
     drop(head);
-    out.add(RETRY)?;
+    out.send_one(opening(since.is_none().then_some(last_id)).as_bytes())?;
     loop {
         last_id = catch_up(out, site, last_id)?;
-        out.flush()?;
-        if subscription.news.recv_deadline(Instant::now() + PING_PERIOD).is_err() {
-            let ping =
-                format!("event: ping\ndata: {{\"ts\":\"{}\"}}\n\n", print_time(Timestamp::now()));
-            out.add(ping.as_bytes())?;
-        }
-        if is_gone(out.socket)? {
-            return Ok(());
+        match wait(out.socket, &subscription)? {
+            Wake::News => {}
+            Wake::Idle => out.send_one(ping().as_bytes())?,
+            Wake::Gone => return Ok(()),
         }
     }
 }
 
-/// Adds all that came after an id. Returns the last id that was added.
-fn catch_up(out: &mut Out, site: &Site, mut last_id: u64) -> io::Result<u64> {
+/// The first frame. It has no data, so that no event comes of it; but its id is where a client resumes that loses the
+/// connection before it saw any.
+fn opening(id: Option<u64>) -> String {
+    let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
+    format!("retry: {RETRY_MS}\n{id}\n")
+}
+
+/// Why a stream goes on.
+enum Wake {
+    News,
+    Idle,
+    Gone,
+}
+
+fn wait(socket: &TcpStream, subscription: &Subscription) -> io::Result<Wake> {
+    let idle_at = Instant::now() + PING_PERIOD;
+    loop {
+        let look_at = idle_at.min(Instant::now() + LOOK_PERIOD);
+        let has_news = subscription.wait(look_at);
+        if is_gone(socket)? {
+            return Ok(Wake::Gone);
+        }
+        if has_news {
+            return Ok(Wake::News);
+        }
+        if Instant::now() >= idle_at {
+            return Ok(Wake::Idle);
+        }
+    }
+}
+
+fn ping() -> String {
+    format!("event: ping\ndata: {{\"ts\":\"{}\"}}\n\n", print_time(Timestamp::now()))
+}
+
+/// Sends all that came after an id. Returns the last id that was sent.
+fn catch_up(out: &Out, site: &Site, mut last_id: u64) -> io::Result<u64> {
     loop {
         let events = match site.hub.replay_since(last_id, BURST_BYTES) {
             Replay::Events(events) => events,
             Replay::Lost { last_id: current } => {
                 site.health.counters.resyncs.add(1);
-                out.add(resync(current).number(current).frame())?;
+                out.send_one(resync(current).number(current).frame())?;
                 return Ok(current);
             }
         };
         let Some(newest) = events.last() else { return Ok(last_id) };
         last_id = newest.id();
-        for event in &events {
-            out.add(event.frame())?;
-        }
+        out.send(events.iter().map(|event| event.frame()))?;
     }
 }
 
@@ -109,46 +144,43 @@ fn is_gone(socket: &TcpStream) -> io::Result<bool> {
     }
 }
 
-/// Frames on their way out, in chunks (RFC 9112, 7.1) unless the client is of HTTP/1.0.
+/// Where frames go, in chunks (RFC 9112, 7.1) unless the client is of HTTP/1.0.
 struct Out<'a> {
     socket: &'a TcpStream,
     is_chunked: bool,
-    /// Frames not yet written; empty and without memory while the stream is idle.
-    buffer: Vec<u8>,
 }
 
 impl Out<'_> {
-    fn add(&mut self, frame: &[u8]) -> io::Result<()> {
-        if self.buffer.len() + frame.len() > BURST_BYTES {
-            self.flush()?;
+    fn send_one(&self, frame: &[u8]) -> io::Result<()> {
+        self.send(iter::once(frame))
+    }
+
+    /// Sends frames together, as one chunk.
+    fn send<'b>(&self, frames: impl ExactSizeIterator<Item = &'b [u8]> + Clone) -> io::Result<()> {
+        let length: usize = frames.clone().map(<[u8]>::len).sum();
+        let size = format!("{length:x}\r\n");
+        let (before, after) =
+            if self.is_chunked { (size.as_bytes(), "\r\n") } else { (&[][..], "") };
+        let mut slices = Vec::with_capacity(frames.len() + 2);
+        slices.push(IoSlice::new(before));
+        for frame in frames {
+            slices.push(IoSlice::new(frame));
         }
-        if frame.len() > BURST_BYTES {
-            return self.write_chunk(frame);
+        slices.push(IoSlice::new(after.as_bytes()));
+        self.write_all(&mut slices)
+    }
+
+    /// With one write, if the socket takes it all.
+    fn write_all(&self, slices: &mut [IoSlice]) -> io::Result<()> {
+        let (mut socket, mut left) = (self.socket, slices);
+        while !left.is_empty() {
+            match socket.write_vectored(left) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => IoSlice::advance_slices(&mut left, count),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
         }
-        self.buffer.extend_from_slice(frame);
         Ok(())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        let frames = std::mem::take(&mut self.buffer);
-        if frames.is_empty() { Ok(()) } else { self.write_chunk(&frames) }
-    }
-
-    fn write_chunk(&self, frames: &[u8]) -> io::Result<()> {
-        if !self.is_chunked {
-            return self.write_all(frames);
-        }
-        let size = format!("{:x}\r\n", frames.len());
-        if frames.len() > BURST_BYTES {
-            self.write_all(size.as_bytes())?;
-            self.write_all(frames)?;
-            return self.write_all(b"\r\n");
-        }
-        self.write_all(&[size.as_bytes(), frames, b"\r\n"].concat())
-    }
-
-    fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
-        let mut socket = self.socket;
-        socket.write_all(bytes)
     }
 }

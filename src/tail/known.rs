@@ -71,3 +71,107 @@ impl Matcher<'_> {
         found
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn record(text: &str) -> Record {
+        Record { offset: 0, bytes: text.into(), len_bytes: text.len() as u64 }
+    }
+
+    fn known<'a>(limit: usize, texts: impl IntoIterator<Item = &'a str>) -> Known {
+        let mut known = Known::new(limit);
+        texts
+            .into_iter()
+            .enumerate()
+            .for_each(|(seq, text)| known.remember(seq as u64, &record(text)));
+        known
+    }
+
+    fn found<'a>(known: &Known, texts: impl IntoIterator<Item = &'a str>) -> Vec<Option<u64>> {
+        let mut matcher = known.matcher();
+        texts.into_iter().map(|text| matcher.find(&record(text))).collect()
+    }
+
+    #[test]
+    fn a_line_is_known_as_often_as_it_is_remembered() {
+        let known = known(9, ["a", "b", "a"]);
+        assert_eq!(
+            found(&known, ["a", "x", "a", "a", "b"]),
+            [Some(0), None, Some(2), None, Some(1)]
+        );
+    }
+
+    #[test]
+    fn of_equal_lines_the_one_that_follows_is_found() {
+        let known = known(9, ["a", "b", "a"]);
+        assert_eq!(found(&known, ["b", "a"]), [Some(1), Some(2)]);
+    }
+
+    #[test]
+    fn only_the_newest_lines_are_remembered() {
+        assert_eq!(found(&known(2, ["a", "b", "c"]), ["a", "b", "c"]), [None, Some(1), Some(2)]);
+    }
+
+    #[test]
+    fn what_is_not_retained_is_forgotten() {
+        let mut known = known(9, ["a", "b", "c"]);
+        known.retain(&[Kept { seq: 1, offset: 0 }]);
+        assert_eq!(found(&known, ["a", "b", "c"]), [None, Some(1), None]);
+        known.retain(&[]);
+        assert!(known.is_empty());
+    }
+
+    #[test]
+    fn white_space_around_a_line_does_not_count_and_a_cut_lines_length_does() {
+        let mut known = known(9, ["a"]);
+        assert_eq!(found(&known, [" a "]), [Some(0)]);
+        let cut = |len_bytes| Record { offset: 0, bytes: b"b".to_vec(), len_bytes };
+        known.remember(1, &cut(5));
+        assert_eq!(known.matcher().find(&record("b")), None);
+        assert_eq!(known.matcher().find(&cut(6)), None);
+        assert_eq!(known.matcher().find(&cut(5)), Some(1));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn lines_that_were_purged_leave_the_others_in_order(
+            texts in proptest::collection::vec("[abc]", 0..20),
+            mask in any::<u32>(),
+        ) {
+            let known = known(99, texts.iter().map(String::as_str));
+            let left = texts.iter().enumerate().filter(|(n, _)| mask >> n & 1 == 0).map(|(_, text)| text.as_str());
+            let seqs: Option<Vec<u64>> = found(&known, left).into_iter().collect();
+            let seqs = seqs.expect("all are known");
+            prop_assert!(seqs.is_sorted_by(|a, b| a < b), "{:?}", seqs);
+        }
+
+        #[test]
+        fn each_line_is_found_as_often_as_both_sides_have_it(
+            texts in proptest::collection::vec("[abc]", 0..20),
+            others in proptest::collection::vec("[abcd]", 0..20),
+        ) {
+            let known = known(99, texts.iter().map(String::as_str));
+            let seqs = found(&known, others.iter().map(String::as_str));
+            for line in ["a", "b", "c", "d"] {
+                let count = |texts: &[String]| texts.iter().filter(|text| *text == line).count();
+                let hits: Vec<bool> =
+                    others.iter().zip(&seqs).filter(|(text, _)| *text == line).map(|(_, seq)| seq.is_some()).collect();
+                let wanted = count(&texts).min(count(&others));
+                prop_assert!(hits.iter().take(wanted).all(|hit| *hit), "the first ones are the known ones");
+                prop_assert!(!hits.iter().skip(wanted).any(|hit| *hit));
+            }
+            let mut unique: Vec<u64> = seqs.iter().flatten().copied().collect();
+            for (seq, text) in seqs.iter().zip(&others) {
+                prop_assert!(seq.is_none_or(|seq| texts[seq as usize] == *text));
+            }
+            unique.sort_unstable();
+            unique.dedup();
+            prop_assert_eq!(unique.len(), seqs.iter().flatten().count());
+        }
+    }
+}

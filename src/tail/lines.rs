@@ -179,3 +179,267 @@ fn solid_len(part: &[u8]) -> usize {
     let part = part.strip_suffix(b"\r").unwrap_or(part);
     part.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::cell::Cell;
+
+    fn is_object(bytes: &[u8]) -> bool {
+        serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
+    }
+
+    fn read<'a>(lines: &mut Lines, blocks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Record> {
+        let mut records = Vec::new();
+        for block in blocks {
+            lines.push(block, |record| records.push(record));
+        }
+        records.extend(lines.settle(is_object));
+        records
+    }
+
+    #[track_caller]
+    fn check(content: impl AsRef<[u8]>, wanted: &[(u64, &str)]) {
+        let content = content.as_ref();
+        let records = read(&mut Lines::at(0), [content]);
+        let shown: Vec<_> =
+            records.iter().map(|it| (it.offset, String::from_utf8_lossy(&it.bytes))).collect();
+        let wanted: Vec<_> =
+            wanted.iter().map(|(offset, text)| (*offset, (*text).into())).collect();
+        assert_eq!(shown, wanted);
+        assert_eq!(read(&mut Lines::at(0), content.chunks(1)), records, "byte by byte");
+    }
+
+    #[test]
+    fn line_ends_are_no_part_of_a_line() {
+        check("a\nb\r\nc\r\r\n", &[(0, "a"), (2, "b"), (5, "c\r")]);
+    }
+
+    #[test]
+    fn blank_lines_are_none() {
+        check("\n \t\n\r\n\0\n\0 \r\na\n\n", &[(12, "a")]);
+        check("\n".repeat(100_000) + "a\n", &[(100_000, "a")]);
+    }
+
+    #[test]
+    fn only_a_newline_ends_a_line() {
+        check("a\rb\u{2028}c\u{85}d\x0Be\x0C\n", &[(0, "a\rb\u{2028}c\u{85}d\x0Be\x0C")]);
+    }
+
+    #[test]
+    fn a_mark_counts_for_nothing_at_the_very_start_only() {
+        check("\u{feff}a\n\u{feff}b\n", &[(3, "a"), (5, "\u{feff}b")]);
+        check("\u{feff}\n\u{feff}b\n", &[(4, "\u{feff}b")]);
+        check("\u{feff}\0\0a\n", &[(5, "a")]);
+        check("\0\u{feff}a\n", &[(1, "\u{feff}a")]);
+        check(b"\xEF\xBBa\n", &[(0, "\u{fffd}a")]);
+    }
+
+    #[test]
+    fn nuls_around_a_line_are_skipped_and_those_within_kept() {
+        check("\0\0a\0b\0\n\0\0c\0\0\r\n", &[(2, "a\0b"), (9, "c")]);
+        check("a\r\0\n\0\rb\n", &[(0, "a\r"), (5, "\rb")]);
+        check("\0".repeat(143 << 10) + "a\nb\n", &[(143 << 10, "a"), ((143 << 10) + 2, "b")]);
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_kept() {
+        check(b"a\xFF\xFEb\n\xC3\nc\n", &[(0, "a\u{fffd}\u{fffd}b"), (5, "\u{fffd}"), (7, "c")]);
+    }
+
+    #[test]
+    fn glued_and_cut_records_are_lines_as_they_stand() {
+        check(
+            "{\"a\":1}{\"b\":2}\n{\"c\":\n3}\n",
+            &[(0, "{\"a\":1}{\"b\":2}"), (15, "{\"c\":"), (21, "3}")],
+        );
+    }
+
+    #[test]
+    fn a_half_line_is_a_record_once_it_is_a_whole_object() {
+        check("a\n{\"b\":1}", &[(0, "a"), (2, "{\"b\":1}")]);
+        check("a\n {\"b\":1} \0\r", &[(0, "a"), (2, " {\"b\":1} ")]);
+        check("{\"b\":{}", &[]);
+        check("[1]", &[]);
+        check("12", &[]);
+    }
+
+    #[test]
+    fn what_follows_a_record_without_its_end_is_another() {
+        let mut lines = Lines::at(7);
+        let mut next = |bytes: &str| -> Vec<(u64, String)> {
+            let records = read(&mut lines, [bytes.as_bytes()]);
+            records
+                .into_iter()
+                .map(|it| (it.offset, String::from_utf8(it.bytes).unwrap()))
+                .collect()
+        };
+        let wanted = |offset, text: &str| vec![(offset, text.to_owned())];
+        assert_eq!(next("{}\r"), wanted(7, "{}"));
+        assert_eq!(next("\n"), []);
+        assert_eq!(next("{}"), wanted(11, "{}"));
+        assert_eq!(next("{}"), wanted(13, "{}"));
+        assert_eq!(next(" x"), []);
+        assert_eq!(next("y\n"), wanted(15, " xy"));
+        assert_eq!(lines.position(), 19);
+    }
+
+    #[test]
+    fn bytes_are_judged_once() {
+        thread_local!(static ASKED: Cell<usize> = const { Cell::new(0) });
+        fn never(_: &[u8]) -> bool {
+            ASKED.set(ASKED.get() + 1);
+            false
+        }
+        let mut lines = Lines::at(0);
+        for (bytes, asked) in [("{", 0), ("}", 1), ("", 1), ("", 1), ("\0", 1), (",", 1), ("}", 2)]
+        {
+            lines.push(bytes.as_bytes(), |_| {});
+            assert_eq!(lines.settle(never), None);
+            assert_eq!(ASKED.get(), asked, "after {bytes:?}");
+        }
+    }
+
+    #[track_caller]
+    fn check_long(content: &[u8], offset: u64, kept: usize, len_bytes: u64) {
+        for size in [content.len(), 4096, 65_521] {
+            let mut lines = Lines::at(0);
+            let records = read(&mut lines, content.chunks(size));
+            let shown: Vec<_> =
+                records.iter().map(|it| (it.offset, it.bytes.len(), it.len_bytes)).collect();
+            assert_eq!(shown, [(offset, kept, len_bytes), (content.len() as u64 - 2, 1, 1)]);
+            assert_eq!(records[0].bytes, content[offset as usize..][..kept]);
+        }
+    }
+
+    #[test]
+    fn a_line_is_whole_up_to_one_mebibyte_and_cut_beyond() {
+        let max = MAX_LINE_BYTES as usize;
+        for (len, kept) in
+            [(1, 1), (max - 1, max - 1), (max, max), (max + 1, KEPT_BYTES), (3 * max, KEPT_BYTES)]
+        {
+            let line = vec![b'x'; len];
+            check_long(&[&line[..], b"\ny\n"].concat(), 0, kept, len as u64);
+            check_long(&[&line[..], b"\r\ny\n"].concat(), 0, kept, len as u64);
+            check_long(&[b"\0\0", &line[..], b"\0\0\r\ny\n"].concat(), 2, kept, len as u64);
+            check_long(&[BOM, &line[..], b"\ny\n"].concat(), 3, kept, len as u64);
+        }
+    }
+
+    #[test]
+    fn what_does_not_belong_to_a_line_does_not_make_it_long() {
+        let nuls = vec![0; 2 << 20];
+        check_long(&[b"x", &nuls[..], b"\ny\n"].concat(), 0, 1, 1);
+        check_long(&[b"x", &nuls[..], b"x\ny\n"].concat(), 0, KEPT_BYTES, nuls.len() as u64 + 2);
+        check(vec![b' '; 9000], &[]);
+        assert_eq!(
+            read(&mut Lines::at(0), [&[b' '; 2 << 20][..], b"\na\n"])[0].offset,
+            (2 << 20) + 1
+        );
+    }
+
+    #[test]
+    fn a_cut_line_is_not_taken_for_a_whole_object() {
+        let mut lines = Lines::at(0);
+        let object = format!("{{\"a\":\"{}\"}}", "x".repeat(2 << 20));
+        assert_eq!(read(&mut lines, [object.as_bytes()]), []);
+    }
+
+    #[test]
+    fn memory_is_bounded_whatever_comes() {
+        let mut lines = Lines::at(0);
+        let block = vec![b'x'; 64 << 10];
+        let mut most = 0;
+        for _ in 0..200 * 16 {
+            lines.push(&block, |_| {});
+            most = most.max(lines.bytes.capacity());
+        }
+        assert!(most <= 2 * MAX_LINE_BYTES as usize, "{most}");
+        assert_eq!(lines.bytes.capacity(), KEPT_BYTES);
+        lines.push(b"\n", |record| assert_eq!(record.len_bytes, 200 << 20));
+        assert_eq!(read(&mut lines, [&b"a\n"[..]]).len(), 1);
+    }
+
+    /// The same in the simplest words, for a whole file at once.
+    fn naive(content: &[u8]) -> Vec<Record> {
+        let mut records = Vec::new();
+        let mut at = 0;
+        for line in content.split_inclusive(|&byte| byte == b'\n') {
+            let Some(text) = line.strip_suffix(b"\n") else { break };
+            let text = text.strip_suffix(b"\r").unwrap_or(text);
+            let text = if at == 0 { text.strip_prefix(BOM).unwrap_or(text) } else { text };
+            let first = text.iter().position(|&byte| byte != 0).unwrap_or(text.len());
+            let last = text.iter().rposition(|&byte| byte != 0).map_or(first, |last| last + 1);
+            let offset = at + first + if at == 0 && line.starts_with(BOM) { BOM.len() } else { 0 };
+            let (text, len_bytes) = (&text[first..last], (last - first) as u64);
+            if !text.iter().all(|&byte| byte == 0 || byte.is_ascii_whitespace()) {
+                let kept = if len_bytes > MAX_LINE_BYTES { KEPT_BYTES } else { text.len() };
+                records.push(Record {
+                    offset: offset as u64,
+                    bytes: text[..kept].to_vec(),
+                    len_bytes,
+                });
+            }
+            at += line.len();
+        }
+        records
+    }
+
+    fn runs(most: usize, longest: usize) -> impl Strategy<Value = Vec<u8>> {
+        let byte = prop_oneof![
+            3 => Just(&b"\n"[..]), 2 => Just(&b"\r"[..]), 2 => Just(&b"\0"[..]), 1 => Just(&b" "[..]),
+            2 => Just(&b"a"[..]), 1 => Just(&b"{"[..]), 1 => Just(&b"}"[..]), 2 => Just(BOM), 1 => Just(&b"\xEF"[..]),
+        ];
+        let run = (byte, prop_oneof![4 => 1usize..3, 1 => 1usize..=longest]);
+        proptest::collection::vec(run, 0..most).prop_map(|runs| {
+            runs.into_iter().flat_map(|(bytes, count)| bytes.repeat(count)).collect()
+        })
+    }
+
+    fn pieces<'a>(content: &'a [u8], sizes: &'a [usize]) -> impl Iterator<Item = &'a [u8]> {
+        let mut rest = content;
+        sizes.iter().cycle().map_while(move |&size| {
+            let (piece, left) = rest.split_at(size.min(rest.len()));
+            rest = left;
+            (!piece.is_empty()).then_some(piece)
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn how_bytes_are_cut_changes_nothing(
+            content in runs(20, 5),
+            sizes in proptest::collection::vec(1usize..8, 1..8),
+        ) {
+            let mut records = Vec::new();
+            let mut lines = Lines::at(0);
+            for piece in pieces(&content, &sizes) {
+                lines.push(piece, |record| records.push(record));
+            }
+            prop_assert_eq!(lines.position(), content.len() as u64);
+            prop_assert_eq!(records, naive(&content));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn nor_does_it_with_lines_of_any_length(
+            content in runs(6, 600_000),
+            sizes in proptest::collection::vec(prop_oneof![1usize..8, 1000usize..100_000], 1..8),
+        ) {
+            let mut records = Vec::new();
+            let mut lines = Lines::at(0);
+            let sizes = [&sizes[..], &[300_000]].concat();
+            for piece in pieces(&content, &sizes) {
+                lines.push(piece, |record| records.push(record));
+            }
+            prop_assert_eq!(lines.position(), content.len() as u64);
+            prop_assert!(records == naive(&content));
+        }
+    }
+}

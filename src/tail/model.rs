@@ -142,8 +142,11 @@ impl Model {
         for _ in 0..lines {
             self.tokens += 1;
             let n = self.tokens;
-            let line =
-                if n % 2 == 0 { format!("{{\"n\":{n:06}}}") } else { format!("line {n:07}") };
+            let line = if n.is_multiple_of(2) {
+                format!("{{\"n\":{n:06}}}")
+            } else {
+                format!("line {n:07}")
+            };
             text += &(line + end);
         }
         text.into_bytes()

@@ -24,7 +24,7 @@ pub(super) fn start(file: &File, end: u64, newest: usize) -> io::Result<u64> {
             break;
         }
         to = from;
-        if end - to >= LIMIT_BYTES && (search.start.is_some() || search.is_after_hole(to, &block)) {
+        if end - to >= LIMIT_BYTES && (search.is_after_hole(to, &block) || search.start.is_some()) {
             break;
         }
     }
@@ -65,5 +65,103 @@ impl Search {
             self.start = Some(from + block.len() as u64);
         }
         is_hole
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::os::unix::fs::FileExt;
+
+    fn file(content: &[u8]) -> File {
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(content, 0).unwrap();
+        file
+    }
+
+    #[track_caller]
+    fn check(content: &str, newest: usize, wanted: u64) {
+        let found = start(&file(content.as_bytes()), content.len() as u64, newest).unwrap();
+        assert_eq!(found, wanted, "{content:?} {newest}");
+    }
+
+    #[test]
+    fn the_newest_lines_begin_where_they_begin() {
+        check("", 2, 0);
+        check("a", 2, 0);
+        check("a\nb\nc\n", 1, 4);
+        check("a\nb\nc\n", 2, 2);
+        check("a\nb\nc\n", 3, 0);
+        check("a\nb\nc\n", 4, 0);
+    }
+
+    #[test]
+    fn a_line_without_its_end_counts_and_a_blank_one_does_not() {
+        check("a\nb\nc", 2, 2);
+        check("a\nb\n \r\n\0\n\n", 1, 2);
+        check("\n\na\n", 1, 2);
+        check("a\n\n", 9, 0);
+    }
+
+    #[test]
+    fn only_what_stands_before_the_end_counts() {
+        assert_eq!(start(&file(b"a\nb\nc\nd\n"), 4, 1).unwrap(), 2);
+    }
+
+    #[test]
+    fn the_search_ends_at_its_limit_where_it_has_found_a_line() {
+        let file = file(b"");
+        let end = 3 * LIMIT_BYTES;
+        file.write_all_at(b"old\n", LIMIT_BYTES).unwrap();
+        let long = vec![b'x'; LIMIT_BYTES as usize];
+        file.write_all_at(&long, 2 * LIMIT_BYTES).unwrap();
+        file.write_all_at(b"\nnew\n", end - 5).unwrap();
+        assert_eq!(start(&file, end, 1000).unwrap(), end - 4);
+    }
+
+    #[test]
+    fn a_line_longer_than_the_limit_is_searched_through() {
+        let file = file(b"old\n");
+        let end = LIMIT_BYTES + LIMIT_BYTES / 2;
+        file.write_all_at(&vec![b'x'; end as usize - 4], 4).unwrap();
+        assert_eq!(start(&file, end, 1).unwrap(), 4);
+    }
+
+    #[test]
+    fn a_hole_of_any_size_is_not_searched_through() {
+        let file = file(b"old\n");
+        let end = 1 << 42;
+        file.write_all_at(b"a\nb\n", end - 4).unwrap();
+        let found = start(&file, end, 1000).unwrap();
+        assert!((end - LIMIT_BYTES..end - 4).contains(&found), "{found}");
+    }
+
+    fn naive(content: &[u8], newest: usize) -> usize {
+        let mut at = 0;
+        let mut starts = Vec::new();
+        for line in content.split_inclusive(|&byte| byte == b'\n') {
+            if !is_blank(line) {
+                starts.push(at);
+            }
+            at += line.len();
+        }
+        if starts.len() < newest { 0 } else { starts[starts.len() - newest] }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn it_is_what_going_through_the_whole_file_finds(
+            runs in proptest::collection::vec((prop_oneof![Just(b'\n'), Just(b'a'), Just(b' '), Just(0u8)], prop_oneof![4 => 1usize..5, 1 => 60_000usize..70_000]), 0..30),
+            newest in 1usize..6,
+        ) {
+            let content: Vec<u8> = runs.iter().flat_map(|&(byte, len)| std::iter::repeat_n(byte, len)).collect();
+            let found = start(&file(&content), content.len() as u64, newest).unwrap() as usize;
+            let wanted = naive(&content, newest);
+            // With fewer lines, or with blank ones before the first, any place before the first will do.
+            prop_assert!(found == wanted || is_blank(&content[found..wanted]), "{} {}", found, wanted);
+        }
     }
 }

@@ -2,7 +2,12 @@
 
 use super::*;
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::time::SystemTime;
 
 use tempfile::TempDir;
 
@@ -58,6 +63,16 @@ impl World {
         OpenOptions::new().append(true).create(true).open(self.at(name)).unwrap()
     }
 
+    /// A path that leads to what the first one leads to.
+    fn link(&self, to: impl AsRef<std::path::Path>, name: &str) {
+        symlink(to, self.at("new link")).unwrap();
+        self.rename("new link", name);
+    }
+
+    fn set_mode(&self, name: &str, mode: u32) {
+        fs::set_permissions(self.at(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+
     fn rename(&self, from: &str, to: &str) {
         fs::rename(self.at(from), self.at(to)).unwrap();
     }
@@ -98,6 +113,11 @@ impl World {
     fn polls(&mut self, wanted: &[&str]) {
         let items = self.poll();
         assert_eq!(show(&items), wanted);
+    }
+
+    #[track_caller]
+    fn reads(&mut self, wanted: Status) {
+        assert_eq!(self.tail.status(), wanted);
     }
 
     /// What comes until the file has been at rest for a while.
@@ -301,4 +321,674 @@ fn a_short_absence_is_no_removal() {
     world.rename("g", "f");
     world.append("f", "c\n");
     world.sees(&["2@4 c"]);
+}
+
+#[test]
+fn growth_in_single_bytes() {
+    let mut world = World::with("");
+    let content = "\u{feff}é\r\n\u{2028}🚀\r\n{\"a\":\"\\u0000\"}\n";
+    let mut items = world.poll();
+    for byte in content.as_bytes() {
+        world.append("f", [*byte]);
+        items.extend(world.poll());
+    }
+    assert_eq!(show(&items), ["0@3 é", "1@7 \u{2028}🚀", "2@16 {\"a\":\"\\u0000\"}"]);
+}
+
+#[test]
+fn lines_of_any_kind_come_as_they_stand() {
+    let deep = "[".repeat(100_000);
+    let mut world = World::with("");
+    world.poll();
+    for line in [
+        &deep,
+        "{\"n\":1e999}",
+        "[]",
+        "null",
+        "42",
+        "\"text\"",
+        "{\"a\":1}{\"b\":2}",
+        "{\"cut",
+        "a\rb",
+    ] {
+        world.append("f", format!("{line}\n\n"));
+        let items = world.poll();
+        assert!(
+            matches!(&items[..], [Item::Line(it)] if it.bytes == line.as_bytes()),
+            "{line:.20}"
+        );
+    }
+}
+
+#[test]
+fn a_line_that_is_too_long_is_cut_and_the_next_one_whole() {
+    let mut world = World::with("a\n");
+    world.sees(&["0@0 a"]);
+    for size in [1 << 20, (1 << 20) + 1] {
+        world.append("f", vec![b'x'; size]);
+        world.append("f", "\nb\n");
+    }
+    let items = show(&world.wait(REST));
+    assert_eq!(items[0].len(), "1@2 ".len() + (1 << 20));
+    assert_eq!(items[1..], ["2@1048579 b", "3@1048581 4096 of 1048577", "4@2097159 b"]);
+}
+
+#[test]
+fn a_poll_reads_and_gives_out_no_more_than_its_share() {
+    let mut world = World::with("");
+    world.poll();
+    let lines = 200_000;
+    let content: String = (0..lines).map(|n| format!("{n}\n")).collect();
+    world.append("f", &content);
+    let mut seen = 0;
+    loop {
+        let poll = world.tail.poll(world.now);
+        assert!(poll.items.len() < 40_000);
+        for item in poll.items {
+            assert!(matches!(item, Item::Line(line) if line.bytes == seen.to_string().as_bytes()));
+            seen += 1;
+        }
+        if !poll.more {
+            break;
+        }
+    }
+    assert_eq!(seen, lines);
+    let large = vec![b'x'; 5 << 20];
+    world.append("f", large);
+    let mut polls = 1;
+    while world.tail.poll(world.now).more {
+        polls += 1;
+    }
+    assert_eq!(polls, 6);
+}
+
+#[test]
+fn two_writers_that_take_turns() {
+    let mut world = World::with("");
+    world.poll();
+    let (mut one, mut two) = (world.writer("f"), world.writer("f"));
+    for n in 0..100 {
+        writeln!(one, "one {n}").unwrap();
+        write!(two, "two").unwrap();
+        assert_eq!(world.poll().len(), 1);
+        writeln!(two, " {n}").unwrap();
+        assert_eq!(world.poll().len(), 1);
+    }
+}
+
+#[test]
+fn growth_is_seen_whatever_the_files_times_say() {
+    let mut world = World::with("");
+    let future = SystemTime::now() + Duration::from_secs(1_000_000);
+    for (n, time) in
+        [SystemTime::UNIX_EPOCH, future, SystemTime::UNIX_EPOCH].into_iter().enumerate()
+    {
+        world.wait(Duration::from_secs(3));
+        world.append("f", "a\n");
+        world.writer("f").set_modified(time).unwrap();
+        world.polls(&[&format!("{n}@{} a", 2 * n)]);
+    }
+}
+
+#[test]
+fn a_rewrite_is_let_finish() {
+    let mut world = World::with("a\nb\nc\nd\n");
+    world.poll();
+    world.write("f", "a\n");
+    world.polls(&[]);
+    world.append("f", "c\n");
+    world.polls(&[]);
+    world.append("f", "d\ne\n");
+    world.polls(&[]);
+    world.polls(&["Truncated: 0@0 2@2 3@4", "4@6 e"]);
+}
+
+#[test]
+fn a_rewrite_that_does_not_end_is_not_waited_for_and_nothing_of_it_lost() {
+    let mut world = World::with("a\nb\n").newest(2);
+    world.poll();
+    world.write("f", "1\n2\n3\n");
+    let mut items = world.poll();
+    for n in 4..20 {
+        world.append("f", format!("{n}\n"));
+        items.extend(world.poll());
+        assert!(n < 9 || !items.is_empty(), "waited too long");
+    }
+    let seen = show(&items).join(",");
+    let wanted: Vec<String> = (2..20).map(|n| format!("{n}")).collect();
+    let lines: Vec<&str> =
+        seen.split(',').skip(1).map(|line| line.split(' ').nth(1).unwrap()).collect();
+    assert!(seen.starts_with("Truncated:,"), "{seen}");
+    assert_eq!(lines, wanted, "the newest when it was noticed, and all that came after");
+}
+
+#[test]
+fn rewritten_to_its_old_content_and_more_goes_on_without_a_word() {
+    let mut world = World::with("a\nb\n");
+    world.poll();
+    world.write("f", "a\n");
+    world.polls(&[]);
+    world.write("f", "a\nb\nc\n");
+    world.sees(&["2@4 c"]);
+}
+
+#[test]
+fn a_half_line_is_forgotten_with_its_file() {
+    let mut world = World::with("a\nhal");
+    world.poll();
+    world.write("f", "");
+    world.sees(&["Truncated:"]);
+    world.append("f", "f\n");
+    world.sees(&["1@0 f"]);
+}
+
+#[test]
+fn an_anchor_is_set_at_the_start_too() {
+    let mut world = World::with("a\nb\n").newest(1);
+    world.polls(&["0@2 b"]);
+    world.write("f", "x\ny\n");
+    world.sees(&["Truncated:", "1@2 y"]);
+}
+
+#[test]
+fn of_new_content_without_known_lines_the_newest_come() {
+    let mut world = World::with("a\nb\nc\n").newest(2);
+    world.polls(&["0@2 b", "1@4 c"]);
+    world.write("f", "1\n2\n3\n4\n");
+    world.sees(&["Truncated:", "2@4 3", "3@6 4"]);
+    world.replace("5\n6\n7\n");
+    world.sees(&["Replaced:", "4@2 6", "5@4 7"]);
+}
+
+#[test]
+fn equal_lines_are_told_apart_by_their_number() {
+    let mut world = World::with("a\na\n");
+    world.poll();
+    world.write("f", "a\na\na\nb\n");
+    world.sees(&["2@4 a", "3@6 b"]);
+    world.write("f", "b\na\nb\na\na\na\n");
+    world.sees(&["Truncated: 3@0 0@2 1@6 2@8", "4@10 a"]);
+}
+
+#[test]
+fn a_lot_that_is_unread_in_the_old_file_comes_before_the_new_one() {
+    let mut world = World::with("a\n");
+    world.poll();
+    let unread: String = (0..400_000).map(|n| format!("old {n}\n")).collect();
+    world.append("f", unread);
+    world.rename("f", "f.1");
+    world.write("f", "new\n");
+    let items = show(&world.wait(REST));
+    assert_eq!(items[..2], ["Replaced:", "1@2 old 0"]);
+    assert_eq!(items.len(), 400_002);
+    assert!(items[400_000].ends_with(" old 399999"));
+    assert_eq!(items[400_001], "400001@0 new");
+}
+
+#[test]
+fn what_is_unread_in_the_old_file_and_stands_in_the_new_one_comes_once() {
+    let mut world = World::with("a\nb\n");
+    world.poll();
+    world.append("f", "c\nd\n");
+    world.replace("b\nd\ne\n");
+    world.sees(&["Replaced: 1@0", "2@4 c", "3@6 d", "4@4 e"]);
+}
+
+#[test]
+fn rewritten_and_then_replaced_between_two_polls() {
+    let mut world = World::with("a\nb\n");
+    world.poll();
+    world.write("f", "b\nc\nd\n");
+    world.replace("x\n");
+    world.sees(&["Replaced:", "2@2 c", "3@4 d", "4@0 x"]);
+}
+
+#[test]
+fn a_half_line_in_the_old_file_is_completed_there() {
+    let mut world = World::with("a\nhal");
+    world.poll();
+    let mut old = world.writer("f");
+    world.rename("f", "f.1");
+    world.write("f", "b\n");
+    world.sees(&["Replaced:", "1@0 b"]);
+    old.write_all(b"f\n").unwrap();
+    world.sees(&["2@2 half"]);
+}
+
+#[test]
+fn replaced_many_times_with_one_more_line() {
+    let mut world = World::with("");
+    world.poll();
+    let mut content = String::new();
+    for n in 0..300 {
+        content += &format!("{{\"n\":{n}}}\n");
+        world.replace(&content);
+        if n % 3 == 0 {
+            assert_eq!(world.poll().len(), if n == 0 { 1 } else { 3 });
+        }
+    }
+    assert_eq!(world.wait(REST).len(), 2);
+}
+
+#[test]
+fn replaced_while_the_last_replacement_is_still_waited_for() {
+    let mut world = World::with("a\n");
+    world.poll();
+    world.replace("b\n");
+    world.polls(&[]);
+    world.replace("c\n");
+    world.polls(&["Replaced:", "1@0 b"]);
+    world.sees(&["Replaced:", "2@0 c"]);
+}
+
+#[test]
+fn a_replacement_that_is_taken_back_at_once_is_none() {
+    let mut world = World::with("a\n");
+    world.poll();
+    world.rename("f", "f.1");
+    world.write("f", "b\n");
+    world.polls(&[]);
+    world.rename("f.1", "f");
+    world.append("f", "c\n");
+    world.sees(&["1@2 c"]);
+}
+
+#[test]
+fn an_empty_file_that_is_replaced_held_nothing_to_be_reset() {
+    let mut world = World::with("").newest(2);
+    world.polls(&[]);
+    world.replace("a\nb\nc\n");
+    world.sees(&["0@2 b", "1@4 c"]);
+}
+
+#[test]
+fn so_many_old_files_are_heard_and_no_more() {
+    let mut world = World::with("0\n");
+    world.poll();
+    let mut writers = Vec::new();
+    for n in 1..=9 {
+        writers.push(world.writer("f"));
+        world.replace(format!("{n}\n"));
+        world.wait(Duration::from_millis(60));
+    }
+    for (n, mut writer) in writers.into_iter().enumerate() {
+        writeln!(writer, "late {n}").unwrap();
+    }
+    let late = show(&world.poll());
+    assert_eq!(late.len(), 8, "{late:?}");
+    assert!(late[0].ends_with("late 1"), "{late:?}");
+}
+
+#[test]
+fn an_old_file_that_is_rewritten_is_no_longer_heard() {
+    let mut world = World::with("a\n");
+    world.poll();
+    world.rename("f", "f.1");
+    world.write("f", "b\n");
+    world.sees(&["Replaced:", "1@0 b"]);
+    world.write("f.1", "x\ny\n");
+    world.sees(&[]);
+}
+
+#[test]
+fn an_old_file_that_is_back_is_heard_once() {
+    let mut world = World::with("a\n");
+    world.poll();
+    world.rename("f", "f.1");
+    world.write("f", "b\n");
+    world.sees(&["Replaced:", "1@0 b"]);
+    world.rename("f.1", "f");
+    world.sees(&["Replaced:", "2@0 a"]);
+    world.append("f", "c\n");
+    world.sees(&["3@2 c"]);
+}
+
+#[test]
+fn deleted_and_after_a_while_created_with_the_same_inode_number() {
+    let mut world = World::with("a\n");
+    world.poll();
+    world.remove("f");
+    world.wait(Duration::from_secs(7));
+    world.write("f", "a\nb\n");
+    world.sees(&["found", "1@0 a", "2@2 b"]);
+}
+
+#[test]
+fn an_inode_number_is_not_used_again_while_it_is_known() {
+    let mut world = World::with("a\n");
+    world.poll();
+    let before = fs::metadata(world.at("f")).unwrap().ino();
+    world.remove("f");
+    world.write("f", "a\n");
+    assert_ne!(fs::metadata(world.at("f")).unwrap().ino(), before);
+}
+
+#[test]
+fn late_lines_of_a_removed_file_are_heard_and_known_when_it_is_back() {
+    let mut world = World::with("a\n");
+    world.poll();
+    let mut old = world.writer("f");
+    world.rename("f", "f.1");
+    world.wait(Duration::from_secs(2));
+    old.write_all(b"b\n").unwrap();
+    world.polls(&["1@2 b"]);
+    world.append("f.1", "c\n");
+    world.rename("f.1", "f");
+    world.sees(&["found", "2@4 c"]);
+}
+
+#[test]
+fn what_comes_while_a_file_is_away_for_a_moment_is_heard() {
+    let mut world = World::with("a\n");
+    world.poll();
+    world.append("f", "b\n");
+    world.rename("f", "f.1");
+    world.polls(&["1@2 b"]);
+    world.write("f.1", "b\nc\n");
+    world.polls(&["Truncated: 1@0", "2@2 c"]);
+    world.write("f", "d\n");
+    world.sees(&["Replaced:", "3@0 d"]);
+}
+
+#[test]
+fn links_are_followed_and_their_swap_is_a_replacement() {
+    let mut world = World::empty();
+    world.write("one", "a\n");
+    world.write("two", "b\n");
+    world.write("three", "b\nc\n");
+    world.link("one", "f");
+    world.sees(&["0@0 a"]);
+    world.append("one", "x\n");
+    world.polls(&["1@2 x"]);
+    world.link("two", "f");
+    world.sees(&["Replaced:", "2@0 b"]);
+    world.link("three", "f");
+    world.sees(&["3@2 c"]);
+}
+
+#[test]
+fn a_link_that_leads_nowhere_is_waited_for_and_one_in_a_loop_is_an_error() {
+    let mut world = World::empty();
+    world.link("target", "f");
+    world.sees(&[]);
+    world.write("target", "a\n");
+    world.sees(&["found", "0@0 a"]);
+    world.link("f", "f");
+    world.sees(&["cannot be looked at: too many levels of symbolic links (os error 40)"]);
+    world.link("target", "f");
+    world.append("target", "b\n");
+    world.sees(&["recovered", "1@2 b"]);
+}
+
+#[test]
+fn the_folder_comes_goes_and_is_replaced() {
+    let mut world = World::empty();
+    world.tail = Tail::new(world.at("dir/f"), 1000, is_json);
+    world.sees(&[]);
+    fs::create_dir(world.at("dir")).unwrap();
+    world.sees(&[]);
+    world.write("dir/f", "a\n");
+    world.sees(&["found", "0@0 a"]);
+    fs::create_dir(world.at("other")).unwrap();
+    world.write("other/f", "a\nb\n");
+    world.rename("dir", "gone");
+    world.rename("other", "dir");
+    world.sees(&["1@2 b"]);
+    world.rename("dir", "moved");
+    world.link("moved", "dir");
+    world.append("moved/f", "c\n");
+    world.sees(&["2@4 c"]);
+    fs::remove_dir_all(world.at("moved")).unwrap();
+    assert_eq!(show(&world.wait(Duration::from_secs(2))), ["Removed:"]);
+    fs::create_dir(world.at("moved")).unwrap();
+    world.write("moved/f", "d\n");
+    world.sees(&["found", "3@0 d"]);
+    fs::remove_dir_all(world.at("moved")).unwrap();
+    world.write("moved", "a file");
+    world.sees(&["cannot be looked at: not a directory (os error 20)"]);
+}
+
+/// What is in the file's place is told once, blocks nothing, and what was known before is known after.
+#[track_caller]
+fn check_intruder(make: impl FnOnce(&World), remove: impl FnOnce(&World), msg: &str) {
+    let mut world = World::with("a\n");
+    world.poll();
+    world.append("f", "unread\n");
+    world.rename("f", "old");
+    make(&world);
+    world.sees(&["1@2 unread", msg]);
+    world.append("old", "late\n");
+    assert_eq!(show(&world.wait(Duration::from_secs(60))), ["2@9 late"]);
+    assert!(!world.tail.status().exists);
+    remove(&world);
+    world.rename("old", "f");
+    world.append("f", "b\n");
+    world.sees(&["recovered", "3@14 b"]);
+}
+
+#[test]
+fn what_is_no_file_is_an_error_until_a_file_is_back() {
+    let delete = |world: &World| world.remove("f");
+    check_intruder(
+        |world| fs::create_dir(world.at("f")).unwrap(),
+        |world| fs::remove_dir(world.at("f")).unwrap(),
+        "is a directory, not a file",
+    );
+    check_intruder(
+        |world| assert!(Command::new("mkfifo").arg(world.at("f")).status().unwrap().success()),
+        delete,
+        "is a FIFO, not a file",
+    );
+    check_intruder(
+        |world| drop(UnixListener::bind(world.at("f")).unwrap()),
+        delete,
+        "is a socket, not a file",
+    );
+    check_intruder(|world| world.link("/dev/zero", "f"), delete, "is a device, not a file");
+}
+
+#[test]
+fn what_is_no_file_at_the_start_is_an_error_once() {
+    let mut world = World::empty();
+    fs::create_dir(world.at("f")).unwrap();
+    world.sees(&["is a directory, not a file"]);
+    fs::remove_dir(world.at("f")).unwrap();
+    world.sees(&[]);
+    fs::create_dir(world.at("f")).unwrap();
+    world.sees(&[]);
+    fs::remove_dir(world.at("f")).unwrap();
+    world.write("f", "a\n");
+    world.sees(&["recovered", "found", "0@0 a"]);
+    world.link("/dev/null", "f");
+    world.sees(&["is a device, not a file"]);
+    world.link("/dev", "f");
+    world.sees(&["is a directory, not a file"]);
+}
+
+#[test]
+fn replaced_while_it_could_not_be_read() {
+    let mut world = World::with("a\nb\n");
+    world.poll();
+    world.remove("f");
+    fs::create_dir(world.at("f")).unwrap();
+    world.sees(&["is a directory, not a file"]);
+    world.wait(Duration::from_secs(10));
+    fs::remove_dir(world.at("f")).unwrap();
+    world.write("f", "b\nc\n");
+    world.sees(&["recovered", "Replaced: 1@0", "2@2 c"]);
+}
+
+#[test]
+fn a_read_that_fails_is_tried_again() {
+    let mut world = World::with("a\n");
+    world.poll();
+    let long = "x".repeat(100_000);
+    world.append("f", format!("b\n{long}\nc\n"));
+    file::fault::set(60_000);
+    let failed = "cannot be read: input/output error (os error 5)";
+    world.sees(&["1@2 b", failed]);
+    world.wait(Duration::from_secs(60));
+    file::fault::set(u64::MAX);
+    world.sees(&["recovered", &format!("2@4 {long}"), "3@100005 c"]);
+}
+
+#[test]
+fn a_read_that_fails_at_first_sight_or_at_a_reset_is_tried_again() {
+    let mut world = World::empty();
+    world.poll();
+    world.write("f", "a\n");
+    file::fault::set(0);
+    let failed = "cannot be read: input/output error (os error 5)";
+    world.sees(&[failed]);
+    file::fault::set(u64::MAX);
+    world.sees(&["recovered", "found", "0@0 a"]);
+    file::fault::set(0);
+    world.replace("b\n");
+    world.sees(&[failed]);
+    file::fault::set(u64::MAX);
+    world.sees(&["recovered", "Replaced:", "1@0 b"]);
+    file::fault::set(0);
+    world.write("f", "c\nd\n");
+    world.sees(&[failed]);
+    file::fault::set(u64::MAX);
+    world.sees(&["recovered", "Truncated:", "2@0 c", "3@2 d"]);
+}
+
+#[test]
+fn a_file_the_system_will_not_read_is_an_error() {
+    let mut world = World::empty();
+    world.link("/proc/self/mem", "f");
+    world.sees(&["cannot be read: input/output error (os error 5)"]);
+}
+
+/// Run by the next test as somebody who may not read everything.
+#[test]
+fn permission_that_is_taken_away_and_given_back() {
+    let mut world = World::with("a\n");
+    world.poll();
+    world.set_mode("f", 0o000);
+    if File::open(world.at("f")).is_ok() {
+        return; // Root, for whom there is nothing to see here.
+    }
+    let denied = |what: &str| format!("cannot be {what}: permission denied (os error 13)");
+    world.sees(&[&denied("opened")]);
+    assert_eq!(show(&world.wait(Duration::from_secs(60))), [""; 0]);
+    world.set_mode("f", 0o600);
+    world.append("f", "b\n");
+    world.sees(&["recovered", "1@2 b"]);
+    world.set_mode("", 0o000);
+    world.sees(&[&denied("looked at")]);
+    world.set_mode("", 0o700);
+    world.sees(&["recovered"]);
+    world.write("g", "a\nb\nc\n");
+    world.set_mode("g", 0o000);
+    world.append("f", "unread\n");
+    world.rename("g", "f");
+    world.sees(&["2@4 unread", &denied("opened")]);
+    world.set_mode("f", 0o600);
+    world.sees(&["recovered", "Replaced: 0@0 1@2", "3@4 c"]);
+    eprintln!("permissions were tried");
+}
+
+#[test]
+fn permissions_are_tried_as_somebody_who_is_not_root() {
+    let program = std::env::current_exe().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let copy = dir.path().join("tests");
+    fs::copy(program, &copy).unwrap();
+    let name = "tail::tests::permission_that_is_taken_away_and_given_back";
+    let mut command = Command::new(&copy);
+    command.args(["--exact", name, "--nocapture"]);
+    let nobody = 65534;
+    let is_root = fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0);
+    if is_root {
+        command.uid(nobody).gid(nobody);
+    }
+    match command.output() {
+        Err(err) if err.kind() == ErrorKind::PermissionDenied => {}
+        Err(err) => panic!("{err}"),
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(
+                output.status.success() && said.contains("permissions were tried"),
+                "{output:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_status_is_that_of_the_file_at_the_path() {
+    let mut world = World::empty();
+    world.poll();
+    world.reads(Status { exists: false, size_bytes: 0, read_bytes: 0 });
+    world.write("f", "a\nb\nhalf");
+    world.poll();
+    world.reads(Status { exists: true, size_bytes: 8, read_bytes: 8 });
+    world.write("f", "c\n");
+    world.wait(REST);
+    world.reads(Status { exists: true, size_bytes: 2, read_bytes: 2 });
+    world.remove("f");
+    world.poll();
+    world.reads(Status { exists: false, size_bytes: 0, read_bytes: 2 });
+    world.wait(Duration::from_secs(2));
+    world.reads(Status { exists: false, size_bytes: 0, read_bytes: 0 });
+}
+
+#[test]
+fn a_change_within_one_tick_of_the_files_times_is_seen() {
+    let mut world = World::with("a\n");
+    world.poll();
+    world.now += Duration::from_secs(10);
+    world.append("f", "b\n");
+    world.polls(&["1@2 b"]);
+    // As if the next write had left all times as they were: the state known is the one that will be seen.
+    world.write("f", "a\nc\n");
+    let seen = file::look(&world.at("f")).unwrap();
+    world.tail.held.as_mut().unwrap().seen = Some(seen);
+    world.sees(&["Truncated: 0@0", "2@2 c"]);
+}
+
+#[test]
+fn a_file_at_rest_is_only_looked_at() {
+    let mut world = World::with("a\n");
+    world.poll();
+    world.wait(TICK + STEP);
+    file::fault::set(0);
+    assert_eq!(show(&world.wait(Duration::from_secs(60))), [""; 0]);
+    file::fault::set(u64::MAX);
+}
+
+#[test]
+fn a_handle_that_shows_less_than_the_path_is_renewed() {
+    let mut world = World::with("a\n");
+    world.poll();
+    // As an overlay file system does it: the same file by number, but what the handle reads is an old copy.
+    world.write("copy", "a\n");
+    let stale = File::open(world.at("copy")).unwrap();
+    world.tail.held.as_mut().unwrap().source.set_file(stale);
+    world.append("f", "b\n");
+    world.sees(&["1@2 b"]);
+}
+
+#[test]
+fn a_handle_that_fails_is_renewed() {
+    let mut world = World::with("a\n");
+    world.poll();
+    let broken = OpenOptions::new().write(true).open(world.at("f")).unwrap();
+    world.tail.held.as_mut().unwrap().source.set_file(broken);
+    world.append("f", "b\n");
+    world.sees(&["cannot be read: bad file descriptor (os error 9)", "recovered", "1@2 b"]);
+}
+
+#[test]
+fn an_old_file_that_cannot_be_read_holds_nothing_up() {
+    let mut world = World::with("a\n");
+    world.poll();
+    world.append("f", "lost\n");
+    let broken = OpenOptions::new().write(true).open(world.at("f")).unwrap();
+    world.tail.held.as_mut().unwrap().source.set_file(broken);
+    world.replace("b\n");
+    world.sees(&["Replaced:", "1@0 b"]);
 }

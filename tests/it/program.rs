@@ -14,10 +14,12 @@ use tempfile::TempDir;
 /// How long anything may take before a test gives up; generous, since machines that run tests are busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The program itself, without arguments and without the environment's Claude directory.
+/// The program itself, without arguments and without the environment's Claude directory, and with no place to remember ids in.
 pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_claude-live"));
-    command.env_remove("CLAUDE_CONFIG_DIR");
+    for name in ["CLAUDE_CONFIG_DIR", "XDG_RUNTIME_DIR", "TMPDIR"] {
+        command.env_remove(name);
+    }
     command
 }
 
@@ -26,7 +28,7 @@ pub(crate) struct Program {
     pub(crate) child: Child,
     pub(crate) address: SocketAddr,
     /// Absent when the caller gave the directory.
-    _temporary: Option<TempDir>,
+    temporary: Option<TempDir>,
     dir: PathBuf,
     stderr: Option<ChildStderr>,
 }
@@ -44,7 +46,7 @@ impl Program {
             fs::write(temporary.path().join("history.jsonl"), history).unwrap();
         }
         let mut program = Program::start_on(temporary.path(), args);
-        program._temporary = Some(temporary);
+        program.temporary = Some(temporary);
         program
     }
 
@@ -70,7 +72,7 @@ impl Program {
             panic!("the program said `{line}` and `{said}`");
         };
         let address = address.strip_suffix('/').unwrap().parse().unwrap();
-        Program { child, address, _temporary: None, dir: dir.to_owned(), stderr }
+        Program { child, address, temporary: None, dir: dir.to_owned(), stderr }
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -115,6 +117,18 @@ impl Program {
         Stream::open(self.address, query, headers)
     }
 
+    /// Kills the program and returns its directory, where that is temporary.
+    pub(crate) fn kill_and_keep(mut self) -> Option<TempDir> {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.temporary.take()
+    }
+
+    /// Takes over the directory of another.
+    pub(crate) fn keep(&mut self, temporary: Option<TempDir>) {
+        self.temporary = temporary;
+    }
+
     /// Kills the program and returns what it had said on stderr.
     pub(crate) fn kill(mut self) -> String {
         self.child.kill().unwrap();
@@ -151,10 +165,15 @@ pub(crate) fn prompt(display: &str) -> String {
 
 /// Waits until something holds.
 #[track_caller]
-pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, holds: impl FnMut() -> bool) {
+    wait_for(PATIENCE, what, holds);
+}
+
+#[track_caller]
+pub(crate) fn wait_for(patience: Duration, what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
-        assert!(start.elapsed() < PATIENCE, "waited in vain until {what}");
+        assert!(start.elapsed() < patience, "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -265,6 +284,8 @@ impl Frame {
 pub(crate) struct Stream {
     pub(crate) client: Client,
     pub(crate) head: Response,
+    /// Chunks that have arrived, each of which is one write of the server's.
+    pub(crate) chunks: usize,
     is_chunked: bool,
     decoded: Vec<u8>,
 }
@@ -281,13 +302,13 @@ impl Stream {
         let head = client.head();
         let is_chunked =
             head.headers.get("transfer-encoding").is_some_and(|encoding| encoding == "chunked");
-        Stream { client, head, is_chunked, decoded: Vec::new() }
+        Stream { client, head, chunks: 0, is_chunked, decoded: Vec::new() }
     }
 
     /// The next frame, pings and the `retry:` at the beginning included; `None` at the end.
     pub(crate) fn frame(&mut self) -> Option<Frame> {
         loop {
-            if let Some(end) = self.decoded.windows(2).position(|pair| pair == b"\n\n") {
+            if let Some(end) = memchr::memmem::find(&self.decoded, b"\n\n") {
                 let text: Vec<u8> = self.decoded.drain(..end + 2).collect();
                 return Some(parse(str::from_utf8(&text).unwrap()));
             }
@@ -315,15 +336,16 @@ impl Stream {
         self.decoded.resize(start + size, 0);
         self.client.reader.read_exact(&mut self.decoded[start..]).unwrap();
         assert_eq!(self.client.line(), "", "a chunk ends with a line end");
+        self.chunks += 1;
         size > 0
     }
 
-    /// The next event, that is a frame with an id.
+    /// The next event, that is a frame with an id and data.
     #[track_caller]
     pub(crate) fn event(&mut self) -> Frame {
         loop {
             let frame = self.frame().expect("the stream has ended");
-            if frame.id.is_some() {
+            if frame.id.is_some() && !frame.data.is_empty() {
                 return frame;
             }
         }
@@ -342,7 +364,7 @@ impl Stream {
     }
 }
 
-fn parse(text: &str) -> Frame {
+pub(crate) fn parse(text: &str) -> Frame {
     let mut frame = Frame::default();
     for line in text.lines().filter(|line| !line.is_empty()) {
         let (name, value) = line.split_once(": ").unwrap_or_else(|| panic!("line `{line}`"));

@@ -1,15 +1,19 @@
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::program::{Client, Program, Stream, prompt, raw_line};
+use crate::program::{Client, Frame, Program, Stream, append, prompt, raw_line};
 
 #[test]
 fn it_opens_at_once_with_retry_and_its_headers() {
-    let program = Program::start(&[]);
+    let program = Program::start_with(&prompt("old"), &[]);
     let start = Instant::now();
     let mut stream = program.stream("", &[]);
-    assert_eq!(stream.frame().unwrap().retry, Some(2000));
+    let current = program.backlog(1)["lastEventId"].as_u64();
+    let opening = stream.frame().unwrap();
+    assert_eq!(opening, Frame { retry: Some(2000), id: current, ..Frame::default() });
     assert!(start.elapsed() < Duration::from_secs(1));
     let headers = &stream.head.headers;
     assert_eq!((stream.head.status, headers["content-type"].as_str()), (200, "text/event-stream"));
@@ -68,6 +72,16 @@ fn a_client_that_comes_back_goes_on_where_it_was_and_the_header_wins() {
     let mut stream =
         program.stream(&format!("?since={}", ids[2]), &[&format!("Last-Event-ID: {}", ids[0])]);
     assert_eq!(stream.lines(2), [prompt("2").trim_end(), prompt("3").trim_end()]);
+}
+
+#[test]
+fn a_client_that_loses_its_connection_before_the_first_event_misses_nothing() {
+    let program = Program::start_with(&prompt("old"), &[]);
+    let id = program.stream("", &[]).frame().unwrap().id.unwrap();
+    program.append(&prompt("meanwhile"));
+    let mut stream = program.stream("", &[&format!("Last-Event-ID: {id}")]);
+    assert_eq!(stream.frame(), Some(Frame { retry: Some(2000), ..Frame::default() }));
+    assert_eq!(stream.lines(1), [prompt("meanwhile").trim_end()]);
 }
 
 #[test]
@@ -171,4 +185,61 @@ fn an_idle_stream_pings() {
     assert_eq!((ping.event.as_str(), ping.id), ("ping", None));
     assert!(ping.json()["ts"].is_string());
     assert!((14..17).contains(&start.elapsed().as_secs()), "after {:?}", start.elapsed());
+}
+
+/// Starts the program with the clock put forward or back.
+fn start_at(dir: &Path, runtime_dir: &Path, offset: &str) -> Program {
+    let mut faketime = Command::new("faketime");
+    faketime.args(["-f", offset, env!("CARGO_BIN_EXE_claude-live"), "--port", "0", "--claude"]);
+    faketime.arg(dir).env("XDG_RUNTIME_DIR", runtime_dir).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    Program::spawn(faketime, dir)
+}
+
+#[test]
+fn ids_grow_over_a_restart_with_the_clock_set_back() {
+    Command::new("faketime").arg("--version").output().expect("install faketime");
+    let (dir, runtime_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    append(&dir.path().join("history.jsonl"), &prompt("old"));
+    let mut last_id = 0;
+    for offset in ["+0", "-3600s", "-7200s", "+3600s", "+0"] {
+        let program = start_at(dir.path(), runtime_dir.path(), offset);
+        let backlog = program.backlog(1);
+        let id = backlog["events"][0]["id"].as_u64().unwrap();
+        assert!(id > last_id, "{offset}: {id} after {last_id}");
+        let mut stream = program.stream(&format!("?since={last_id}"), &[]);
+        assert_eq!(stream.event().json()["data"]["kind"], "stream.resync", "of an earlier run");
+        program.append(&prompt(offset));
+        assert_eq!(stream.lines(1), [prompt(offset).trim_end()]);
+        last_id = program.backlog(1)["lastEventId"].as_u64().unwrap();
+    }
+    assert_eq!(std::fs::read_dir(runtime_dir.path()).unwrap().count(), 1);
+    let written: Vec<_> = std::fs::read_dir(dir.path()).unwrap().collect();
+    assert_eq!(written.len(), 1, "nothing is written into the Claude directory");
+}
+
+#[test]
+fn with_no_place_to_remember_ids_a_clock_set_back_makes_clients_read_the_backlog_again() {
+    Command::new("faketime").arg("--version").output().expect("install faketime");
+    let dir = tempfile::tempdir().unwrap();
+    append(&dir.path().join("history.jsonl"), &prompt("old"));
+    let missing = dir.path().join("missing");
+    let id = start_at(dir.path(), &missing, "+0").backlog(1)["lastEventId"].as_u64().unwrap();
+    let program = start_at(dir.path(), &missing, "-3600s");
+    let mut stream = program.stream("", &[&format!("Last-Event-ID: {id}")]);
+    let notice = stream.event();
+    assert_eq!(notice.json()["data"]["kind"], "stream.resync");
+    assert!(notice.id.unwrap() < id, "the clock alone counts");
+    program.append(&prompt("new"));
+    assert_eq!(stream.lines(1), [prompt("new").trim_end()]);
+}
+
+#[test]
+fn a_client_of_http_1_1_that_wants_the_connection_closed_gets_chunks_and_is_told_so() {
+    let program = Program::start_with(&prompt("old"), &[]);
+    let mut stream = program.stream("", &["Connection: close"]);
+    assert_eq!(stream.head.headers["connection"], "close");
+    assert_eq!(stream.head.headers["transfer-encoding"], "chunked");
+    assert_eq!(stream.frame().unwrap().retry, Some(2000));
+    program.append(&prompt("new"));
+    assert_eq!(stream.lines(1), [prompt("new").trim_end()]);
 }

@@ -1,0 +1,142 @@
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::*;
+use crate::event::{Data, Notice};
+use crate::history;
+use crate::tail::Line;
+
+pub(super) const FIRST: u64 = MIN_ID + 500;
+
+pub(super) fn notice() -> Draft {
+    Draft::new(None, &Data::Notice(Notice { kind: "test", ..Notice::default() }))
+}
+
+pub(super) fn line(seq: u64, text: &str) -> Draft {
+    let bytes = text.as_bytes().to_vec();
+    let len_bytes = bytes.len() as u64;
+    history::draft(&Line { seq, offset: seq * 10, bytes, len_bytes }).draft
+}
+
+pub(super) fn ids_since(hub: &Hub, id: u64) -> Option<Vec<u64>> {
+    match hub.replay_since(id, usize::MAX) {
+        Replay::Events(events) => Some(events.iter().map(|event| event.id()).collect()),
+        Replay::Lost { last_id } => {
+            assert_eq!(last_id, hub.last_id());
+            None
+        }
+    }
+}
+
+pub(super) fn backlog_ids(hub: &Hub, limit: usize) -> Vec<u64> {
+    hub.backlog(limit).events.iter().map(|event| event.id()).collect()
+}
+
+#[test]
+fn publish_gives_ids_that_grow_by_one_and_a_time_where_there_is_none() {
+    let hub = Hub::new(FIRST);
+    assert_eq!(hub.last_id(), FIRST - 1);
+    assert_eq!(hub.publish(notice()), FIRST);
+    assert_eq!(hub.publish(notice()), FIRST + 1);
+    let Replay::Events(events) = hub.replay_since(FIRST, 1) else { panic!("lost") };
+    let json: Value = serde_json::from_slice(events[0].json()).unwrap();
+    assert_eq!(json["id"], FIRST + 1);
+    let ts: Timestamp = json["ts"].as_str().unwrap().parse().unwrap();
+    assert!((Timestamp::now() - ts).get_seconds() < 60);
+}
+
+#[test]
+fn a_clock_before_2001_gives_ids_of_the_same_width() {
+    let hub = Hub::new(5);
+    assert_eq!(hub.publish(notice()), MIN_ID);
+}
+
+#[test]
+fn a_subscriber_is_told_once_however_much_it_has_missed() {
+    let hub = Hub::new(FIRST);
+    let subscription = hub.subscribe();
+    assert!(subscription.news.try_recv().is_err());
+    for _ in 0..3 {
+        hub.publish(notice());
+    }
+    assert!(subscription.wait(Instant::now() + Duration::from_secs(5)));
+    assert!(subscription.news.try_recv().is_err());
+    assert_eq!(ids_since(&hub, FIRST - 1), Some(vec![FIRST, FIRST + 1, FIRST + 2]));
+    assert_eq!(hub.subscribers(), 1);
+    drop(subscription);
+    assert_eq!(hub.subscribers(), 0);
+}
+
+#[test]
+fn replay_gives_what_came_after_an_id_and_nothing_for_ids_of_other_runs() {
+    let hub = Hub::new(FIRST);
+    assert_eq!(ids_since(&hub, FIRST - 1), Some(vec![]));
+    hub.seed(line(0, "a"));
+    hub.publish(notice());
+    assert_eq!(ids_since(&hub, FIRST - 1), Some(vec![FIRST, FIRST + 1]));
+    assert_eq!(ids_since(&hub, FIRST), Some(vec![FIRST + 1]));
+    assert_eq!(ids_since(&hub, FIRST + 1), Some(vec![]));
+    assert_eq!(ids_since(&hub, FIRST + 2), None, "an id from the future");
+    assert_eq!(ids_since(&hub, FIRST - 2), None, "an id from before the start");
+    assert_eq!(ids_since(&hub, 0), None);
+}
+
+#[test]
+fn the_ring_holds_the_newest_thousand_and_says_when_it_has_moved_on() {
+    let hub = Hub::new(FIRST);
+    for _ in 0..RING_EVENTS + 2 {
+        hub.publish(notice());
+    }
+    let newest = FIRST + RING_EVENTS as u64 + 1;
+    assert_eq!(ids_since(&hub, FIRST + 1), Some((FIRST + 2..=newest).collect()));
+    assert_eq!(ids_since(&hub, FIRST), None);
+}
+
+#[test]
+fn the_backlog_has_history_alone_newest_first_and_outlives_other_events() {
+    let hub = Hub::new(FIRST);
+    for seq in 0..3 {
+        hub.seed(line(seq, "{}"));
+    }
+    for _ in 0..RING_EVENTS {
+        hub.publish(notice());
+    }
+    assert_eq!(backlog_ids(&hub, 2), [FIRST + 2, FIRST + 1]);
+    assert_eq!(backlog_ids(&hub, 1000), [FIRST + 2, FIRST + 1, FIRST]);
+    assert_eq!(hub.backlog(1).last_id, hub.last_id());
+    assert_eq!(hub.published(), RING_EVENTS as u64);
+}
+
+#[test]
+fn the_rings_are_bounded_in_bytes_too() {
+    let hub = Hub::new(FIRST);
+    let text = "x".repeat(RING_BYTES / 4);
+    for seq in 0..6 {
+        hub.publish(line(seq, &text));
+    }
+    assert_eq!(backlog_ids(&hub, 1000), [FIRST + 5, FIRST + 4, FIRST + 3]);
+    assert_eq!(ids_since(&hub, FIRST + 2), Some(vec![FIRST + 3, FIRST + 4, FIRST + 5]));
+    assert_eq!(ids_since(&hub, FIRST + 1), None);
+    hub.publish(line(6, &"x".repeat(2 * RING_BYTES)));
+    assert_eq!(backlog_ids(&hub, 1000), [FIRST + 6], "the newest is kept whatever its size");
+}
+
+#[test]
+fn lines_that_are_gone_leave_memory_and_the_others_keep_their_ids() {
+    let hub = Hub::new(FIRST);
+    for seq in 0..3 {
+        hub.publish(line(seq, "{}"));
+    }
+    hub.publish(notice());
+    hub.keep_lines(&HashMap::from([(0, 0), (2, 4)]));
+    assert_eq!(backlog_ids(&hub, 1000), [FIRST + 2, FIRST]);
+    assert_eq!(ids_since(&hub, FIRST - 1), Some(vec![FIRST, FIRST + 2, FIRST + 3]));
+    assert_eq!(ids_since(&hub, FIRST + 1), Some(vec![FIRST + 2, FIRST + 3]));
+    let json: Value = serde_json::from_slice(hub.backlog(1).events[0].json()).unwrap();
+    assert_eq!(json["data"]["offset"], 4);
+    hub.keep_lines(&HashMap::new());
+    assert_eq!(backlog_ids(&hub, 1000), Vec::<u64>::new());
+    assert_eq!(ids_since(&hub, FIRST - 1), Some(vec![FIRST + 3]));
+}

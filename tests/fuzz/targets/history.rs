@@ -1,0 +1,63 @@
+//! Lines of the history: each becomes one frame whose JSON a client can parse, with the line in it as it was.
+#![no_main]
+#![allow(dead_code, reason = "the modules are the program's; a target uses a part of each")]
+
+#[path = "../../../src/event.rs"]
+mod event;
+#[path = "../../../src/history.rs"]
+mod history;
+
+use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
+
+/// In the place of the program's own, which follows files.
+mod tail {
+    pub(crate) struct Line {
+        pub(crate) seq: u64,
+        pub(crate) offset: u64,
+        pub(crate) bytes: Vec<u8>,
+        pub(crate) len_bytes: u64,
+    }
+
+    impl Line {
+        pub(crate) fn is_truncated(&self) -> bool {
+            self.len_bytes > self.bytes.len() as u64
+        }
+    }
+}
+
+fuzz_target!(|input: (u16, &[u8])| {
+    let (cut_bytes, bytes) = input;
+    if bytes.contains(&b'\n') {
+        return;
+    }
+    let len_bytes = bytes.len() as u64 + u64::from(cut_bytes);
+    let line = tail::Line { seq: 1, offset: 7, bytes: bytes.to_vec(), len_bytes };
+    let parsed = history::draft(&line);
+    let is_malformed = parsed.is_malformed;
+    let event = parsed.draft.number(event::MIN_ID + 5);
+    let json = std::str::from_utf8(event.json()).unwrap();
+    assert!(!json.contains(['\n', '\r']));
+    let wanted = format!("event: history.append\nid: {}\ndata: {json}\n\n", event::MIN_ID + 5);
+    assert_eq!(event.frame(), wanted.as_bytes());
+    check(&serde_json::from_str(json).unwrap(), bytes, cut_bytes > 0, is_malformed);
+    let moved = event.moved_to(u64::MAX);
+    let moved: Value = serde_json::from_slice(moved.json()).unwrap();
+    assert_eq!(moved["data"]["offset"], u64::MAX);
+});
+
+fn check(event: &Value, bytes: &[u8], is_cut: bool, is_malformed: bool) {
+    let data = &event["data"];
+    let text = String::from_utf8_lossy(bytes);
+    let raw_line = data["rawLine"].as_str().unwrap();
+    assert!(if is_cut { text.starts_with(raw_line) } else { raw_line == text });
+    assert_eq!(data.get("truncated").is_some(), is_cut);
+    assert!(data["json"].is_object() || data.get("json").is_none());
+    assert_eq!(data.get("json").is_none(), data["parseError"].is_string());
+    assert_eq!(data["parseError"].is_string() && !is_cut, is_malformed);
+    assert!(event["ts"].as_str().unwrap().ends_with('Z'));
+    // Carriage returns aside, which are allowed for in a line that has its end only.
+    if data["json"].is_object() && !bytes.contains(&b'\r') {
+        assert!(history::is_whole(bytes));
+    }
+}

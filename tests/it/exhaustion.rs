@@ -1,0 +1,135 @@
+//! No descriptor left, no thread to be had.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use crate::process::{held, processor_time};
+use crate::program::{Client, Program, command, prompt, wait_until};
+
+/// A user that nobody is, so that its threads are all the program's.
+const NOBODY: &str = "61234";
+
+fn set_limit(program: &Program, limit: &str) {
+    let pid = program.child.id().to_string();
+    assert!(Command::new("prlimit").args(["--pid", &pid, limit]).status().unwrap().success());
+}
+
+/// Less than a tenth of a core is used over a second.
+#[track_caller]
+fn check_is_calm(program: &Program) {
+    let before = processor_time(program.child.id());
+    thread::sleep(Duration::from_secs(1));
+    let used = processor_time(program.child.id()) - before;
+    assert!(used < Duration::from_millis(100), "{used:?} of a second");
+}
+
+fn ask(program: &Program) -> Client {
+    let mut client = Client::connect(program.address);
+    client.ask("GET", "/healthz", &[]);
+    client
+}
+
+#[test]
+fn without_descriptors_it_waits_calmly_follows_on_and_recovers() {
+    let program = Program::start_with(&prompt("old"), &[]);
+    let mut stream = program.stream("", &[]);
+    assert_eq!(stream.frame().unwrap().retry, Some(2000));
+    set_limit(&program, "--nofile=48:48");
+    let mut crowd: Vec<_> = (0..60).map(|_| ask(&program)).collect();
+    wait_until("no descriptor is left", || held(program.child.id()).descriptors >= 48);
+    check_is_calm(&program);
+    for number in 0..5 {
+        let line = prompt(&number.to_string());
+        program.append(&line);
+        assert_eq!(stream.lines(1), [line.trim_end()]);
+    }
+    let mut waiting = crowd.split_off(55);
+    drop(crowd);
+    for client in &mut waiting {
+        assert_eq!(client.response(false).status, 200, "those who waited are answered");
+    }
+    assert_eq!(program.get("/").status, 200);
+    assert_eq!(program.counter("resets"), 0);
+}
+
+#[test]
+fn a_history_that_is_replaced_while_descriptors_are_out_is_followed_when_there_are_some() {
+    let program = Program::start_with(&prompt("old"), &[]);
+    let mut stream = program.stream("", &[]);
+    assert_eq!(stream.frame().unwrap().retry, Some(2000));
+    set_limit(&program, "--nofile=32:32");
+    let crowd: Vec<_> = (0..40).map(|_| ask(&program)).collect();
+    wait_until("no descriptor is left", || held(program.child.id()).descriptors >= 32);
+    let other = program.dir().join("other");
+    fs::write(&other, prompt("new")).unwrap();
+    fs::rename(&other, program.history()).unwrap();
+    let fault = stream.event();
+    assert_eq!(fault.event, "server.error", "{}", fault.data);
+    assert_eq!(fault.json()["data"]["kind"], "history.unreadable");
+    check_is_calm(&program);
+    drop(crowd);
+    let kinds = [stream.event(), stream.event()].map(|event| event.json()["data"]["kind"].clone());
+    assert_eq!(kinds, ["source.recovered", "history.reset"]);
+    assert_eq!(stream.lines(1), [prompt("new").trim_end()]);
+    wait_until("the file is whole again", || program.backlog_lines() == [prompt("new").trim_end()]);
+}
+
+#[test]
+fn with_few_descriptors_it_takes_as_many_connections_as_there_are_places() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut limited = Command::new("prlimit");
+    limited.arg("--nofile=48:48").arg(command().get_program());
+    limited.args(["--port", "0", "--claude"]).arg(dir.path());
+    let program = Program::spawn(limited, dir.path());
+    let mut clients: Vec<_> = (0..40).map(|_| ask(&program)).collect();
+    let answers: Vec<_> = clients.iter_mut().map(|client| client.response(false).status).collect();
+    let served = answers.iter().filter(|status| **status == 200).count();
+    assert!(answers.iter().all(|status| [200, 503].contains(status)), "{answers:?}");
+    assert_eq!(served, 24);
+    drop(clients);
+    wait_until("there is a place again", || program.get("/").status == 200);
+    assert!(program.kill().contains("the limit of 48 open files has room for 24 connections"));
+}
+
+#[test]
+fn without_threads_it_says_so_at_once_stays_calm_and_recovers() {
+    let is_root = fs::metadata("/proc/self").is_ok_and(|own| {
+        use std::os::unix::fs::MetadataExt;
+        own.uid() == 0
+    });
+    if !is_root {
+        eprintln!("skipped: only root can start a program as a user without other threads");
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let binary = place.path().join("claude-live");
+    fs::copy(command().get_program(), &binary).unwrap();
+    for path in [place.path(), &binary] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    check_without_threads(&binary, place.path());
+}
+
+fn check_without_threads(binary: &Path, dir: &Path) {
+    fs::write(dir.join("history.jsonl"), prompt("old")).unwrap();
+    let mut limited = Command::new("setpriv");
+    limited.args(["--reuid", NOBODY, "--clear-groups", "prlimit", "--nproc=16:16"]).arg(binary);
+    limited.args(["--port", "0", "--claude"]).arg(dir).env_remove("CLAUDE_CONFIG_DIR");
+    let program = Program::spawn(limited, dir);
+    let mut stream = program.stream("", &[]);
+    let mut crowd: Vec<_> = (0..40).map(|_| ask(&program)).collect();
+    let answers: Vec<_> = crowd.iter_mut().map(|client| client.response(false).status).collect();
+    assert_eq!(held(program.child.id()).threads, 16);
+    assert!(answers.iter().all(|status| [200, 503].contains(status)), "{answers:?}");
+    assert!(answers.contains(&200) && answers.contains(&503), "{answers:?}");
+    check_is_calm(&program);
+    program.append(&prompt("new"));
+    assert_eq!(stream.lines(1), [prompt("new").trim_end()]);
+    drop(crowd);
+    wait_until("there is a thread again", || program.get("/").status == 200);
+    assert_eq!(program.kill().matches("panicked").count(), 0);
+}
