@@ -3,7 +3,7 @@
 CARGO ?= cargo
 ARGS ?=
 
-.PHONY: build run test check lint fmt clean help
+.PHONY: build run test test-rust test-page screenshots check lint fmt clean help
 
 build: ## build the release binary into target/release/claude-live
 	$(CARGO) build --release --locked
@@ -11,8 +11,18 @@ build: ## build the release binary into target/release/claude-live
 run: ## build and run it; make run ARGS="--port 0 --demo"
 	$(CARGO) run --release --locked --quiet -- $(ARGS)
 
-test: ## run every test
+test: test-rust test-page ## run every test
+
+test-rust: ## run the program's tests
 	$(CARGO) test --locked
+
+test-page: ## run the page's tests, in node and in Chromium
+	$(CARGO) build --locked
+	tests/browser/run.sh
+
+screenshots: ## make the README's pictures again, from the demo
+	$(CARGO) build --locked
+	node tests/browser/screenshots.js
 
 lint: ## check formatting, lints and documentation
 	$(CARGO) fmt --check

@@ -218,7 +218,7 @@ function emptyWords(history) {
 	if (toHash(page.filter)) return ["Nothing matches", ""];
 	if (feed.items.length) return ["Cleared", "“Show again” brings the rows back."];
 	if (history?.exists === false) return [`Waiting for ${history.path}`, "Claude Code makes it at the first prompt: type one, and it appears here."];
-	return ["Waiting for the first prompt", "Type one in Claude Code, or see how it looks with claude-live --demo"];
+	return ["Waiting for the first prompt", "Type one in Claude Code, or try claude-live --demo"];
 }
 
 /** Icon, words, and what to do. */

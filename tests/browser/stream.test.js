@@ -188,6 +188,30 @@ test("ten tabs share one stream, and closing the tab that holds it loses nothing
   unproblematic(...tabs);
 });
 
+test("a tab that knows less than the one that takes the stream over is told what it missed", async (t) => {
+  const { dir, server, context, page } = await open(t, lines(1));
+  const next = await tab(context, server.url);
+  const deaf = await context.newPage();
+  await deaf.addInitScript(() => {
+    const { set } = Object.getOwnPropertyDescriptor(BroadcastChannel.prototype, "onmessage");
+    Object.defineProperty(BroadcastChannel.prototype, "onmessage", {
+      set(hear) {
+        set.call(this, (message) => globalThis.isDeaf || hear(message));
+      },
+    });
+  });
+  await deaf.goto(server.url);
+  await inState(deaf, "live");
+  await deaf.evaluate(() => (globalThis.isDeaf = true));
+  await append(dir, line("missed"));
+  await sees(next, "missed");
+  await deaf.evaluate(() => (globalThis.isDeaf = false));
+  assert.ok(!(await said(deaf)).includes("missed"));
+  await page.close();
+  await sees(deaf, "missed");
+  for (const other of [next, deaf]) once(await said(other));
+});
+
 test("a tab that holds the stream and is frozen is relieved of it", async (t) => {
   const { dir, server, context, page } = await open(t, lines(1));
   await page.evaluate(() => {

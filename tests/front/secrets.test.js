@@ -15,9 +15,7 @@ const MASKED = {
   "AWS key": [`AKIA${upper(16)}`, `ASIA${upper(16)}`],
   "Google key": [`AIza${word(35)}`, `ya29.${word(30)}`],
   "Stripe key": [`sk_live_${word(24)}`, `rk_test_${word(24)}`, `whsec_${word(32)}`],
-  "access token": [`glpat-${word(20)}`, `npm_${word(36)}`, `pypi-${word(40)}`, `hf_${word(30)}`, `dop_v1_${word(40)}`, `SG.${word(22)}.${word(43)}`],
-  "Telegram token": [`123456789:${word(35)}`],
-  "age key": [`AGE-SECRET-KEY-1${upper(40)}`],
+  "access token": [`glpat-${word(20)}`, `npm_${word(36)}`, `pypi-${word(40)}`, `hf_${word(30)}`, `dop_v1_${word(40)}`, `SG.${word(22)}.${word(43)}`, `123456789:${word(35)}`, `AGE-SECRET-KEY-1${upper(40)}`],
   JWT: [`eyJ${word(20)}.eyJ${word(40)}.${word(30)}`],
 };
 
@@ -48,7 +46,7 @@ test("what stands before a secret stays readable", () => {
 test("plain prompts stay as they are", () => {
   const plain = [
     "why does the build fail on arm64?", "compass=north", "max_tokens=4096 is too small", "the password is wrong", "https://example.com:8080/a@b",
-    "git@github.com:me/repo.git", "sk-learn", "see src/token.rs:12", "task-force", "a: b", "12:30:45", "ghp_short", "the secret: be brief".slice(0, 12),
+    "git@github.com:me/repo.git", "sk-learn", "see src/token.rs:12", "task-force", "glob-pattern-matching-for-paths", "a: b", "12:30:45", "ghp_short", "the secret: be brief".slice(0, 12),
   ];
   for (const text of plain) assert.equal(masked(text), text);
 });
