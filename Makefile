@@ -3,7 +3,7 @@
 CARGO ?= cargo
 ARGS ?=
 
-.PHONY: build run test check lint fmt clean help
+.PHONY: build run test bench peers check lint fmt clean help
 
 build: ## build the release binary into target/release/claude-live
 	$(CARGO) build --release --locked
@@ -13,6 +13,13 @@ run: ## build and run it; make run ARGS="--port 0 --demo"
 
 test: ## run every test
 	$(CARGO) test --locked
+
+bench: ## measure the figures beside other programs; make bench ARGS="latency idle" for some
+	@# A thousand clients are four thousand sockets.
+	@ulimit -S -n $$(ulimit -H -n) 2>/dev/null || true; $(CARGO) bench --locked --quiet --bench figures -- $(ARGS)
+
+peers: ## install the programs that `make bench` measures beside
+	benches/peers.sh
 
 lint: ## check formatting, lints and documentation
 	$(CARGO) fmt --check
