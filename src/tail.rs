@@ -105,7 +105,6 @@ pub(crate) struct Status {
 
 pub(crate) struct Tail {
     path: PathBuf,
-    newest: usize,
     given: Given,
     held: Option<Held>,
     /// Of the held file.
@@ -168,7 +167,6 @@ impl Tail {
     pub(crate) fn new(path: PathBuf, newest: usize, is_whole: fn(&[u8]) -> bool) -> Tail {
         Tail {
             path,
-            newest,
             given: Given::new(newest, is_whole),
             held: None,
             rewrite: None,
@@ -204,21 +202,26 @@ impl Tail {
     }
 
     fn advance(&mut self, now: Duration) -> io::Result<Outcome> {
-        if let Some(next) = self.next.take() {
-            self.change_over(next, now)?;
-            return Ok(Outcome::Readable);
-        }
         let seen = file::look(&self.path);
         self.size_bytes = seen.as_ref().ok().map(|seen| seen.size_bytes);
         let id = seen.as_ref().ok().map(|seen| seen.id);
+        if let Some(next) =
+            self.next.take_if(|next| next.until.is_some() || id != held_id(&self.held))
+        {
+            let is_passed = id.is_some_and(|id| id != next.id);
+            self.change_over(next, is_passed, now)?;
+            return Ok(Outcome::Readable);
+        }
+        self.next = None;
         match seen.and_then(|seen| self.present(seen, now)) {
             Err(err) if err.kind() == ErrorKind::NotFound => {
                 self.absent(now)?;
                 Ok(Outcome::Absent)
             }
             Err(err) => {
-                if self.held.as_ref().is_some_and(|held| Some(held.source.id) != id) {
-                    self.hear_held(now)?;
+                if held_id(&self.held) != id {
+                    // What is wrong at the path is told, not what the old file can no longer say.
+                    let _ = self.hear_held(now);
                 }
                 Err(err)
             }
@@ -237,8 +240,9 @@ impl Tail {
 
     fn first_sight(&mut self, now: Duration) -> io::Result<()> {
         let (file, seen) = file::open(&self.path)?;
-        let from = newest::start(&file, seen.size_bytes, self.newest)?;
-        let source = Source::at(file, seen.id, from)?;
+        // Known can be what came late from a file that was moved away and is back.
+        let Comparison { new_from, .. } = compare(&file, &self.given, seen.size_bytes)?;
+        let source = Source::at(file, seen.id, new_from)?;
         if std::mem::take(&mut self.is_awaited) {
             self.given.items.push(Item::Found);
         }
@@ -254,28 +258,27 @@ impl Tail {
             return Ok(());
         }
         if self.trouble.is_some() || held.access != seen.access {
-            // Who may no longer open it shall not go on reading through an old handle.
-            file::open(&self.path)?;
-            held.access = seen.access;
+            // Who may no longer open it shall not go on reading through an old handle; and a handle can go stale.
+            self.renew_handle(seen)?;
         }
-        let is_cut = seen.size_bytes < held.source.read_bytes();
-        if is_cut || self.read_held(seen, now)? == Progress::Gone {
+        if self.read_held(seen, now)? == Progress::Gone {
             return self.doubt(seen, now);
         }
         self.rewrite = None;
-        self.renew_handle(seen)
+        if self.status().read_bytes < seen.size_bytes && !self.given.is_full() {
+            // On an overlay file system the first write makes a copy, and handles from before stay with the old one.
+            self.renew_handle(seen)?;
+        }
+        Ok(())
     }
 
-    /// On an overlay file system a writer's first write makes a copy, and handles from before stay with the old one.
     fn renew_handle(&mut self, seen: Signature) -> io::Result<()> {
+        let (file, opened) = file::open(&self.path)?;
         if let Some(held) = &mut self.held
-            && held.seen.is_some()
-            && held.source.read_bytes() < seen.size_bytes
+            && opened.id == seen.id
         {
-            let (file, opened) = file::open(&self.path)?;
-            if opened.id == seen.id {
-                held.source.set_file(file);
-            }
+            held.source.set_file(file);
+            held.access = opened.access;
         }
         Ok(())
     }
@@ -305,15 +308,19 @@ impl Tail {
         let (file, seen) = file::open(&self.path)?;
         let rewrite = Rewrite::noticed(seen.size_bytes, now);
         self.rewrite = None;
-        self.change_over(Next { file, id: seen.id, rewrite, until: None, is_told: false }, now)
+        self.change_over(
+            Next { file, id: seen.id, rewrite, until: None, is_told: false },
+            false,
+            now,
+        )
     }
 
     /// Takes the steps from the held file to another as far as they can be taken now.
-    fn change_over(&mut self, mut next: Next, now: Duration) -> io::Result<()> {
+    fn change_over(&mut self, mut next: Next, is_passed: bool, now: Duration) -> io::Result<()> {
         let seen = file::signature(&next.file)?;
-        self.size_bytes = Some(seen.size_bytes);
         if next.until.is_none() {
-            self.decide(&mut next, seen, now)?;
+            let is_ready = next.rewrite.is_done(seen, now) || is_passed;
+            self.decide(&mut next, is_ready)?;
         }
         let Some(held) = &mut self.held else { return Ok(()) };
         let progress = match next.until {
@@ -329,10 +336,10 @@ impl Tail {
     }
 
     /// Finds out whether the other file goes on where the held one ends; if not, and once it is at rest, tells so.
-    fn decide(&mut self, next: &mut Next, seen: Signature, now: Duration) -> io::Result<()> {
+    fn decide(&mut self, next: &mut Next, is_ready: bool) -> io::Result<()> {
         let Some(held) = &mut self.held else { return Ok(()) };
         if !held.source.goes_on_in(&next.file)? {
-            if !next.rewrite.is_done(seen, now) {
+            if !is_ready {
                 return Ok(());
             }
             if !held.source.stands_in(held.source.file()).unwrap_or(true) {
@@ -343,18 +350,19 @@ impl Tail {
             self.given.reset(Reason::Replaced, kept);
             next.is_told = true;
         }
-        next.until = Some(held.source.signature()?.size_bytes);
+        next.until = Some(held.source.end_bytes());
         Ok(())
     }
 
     fn enter(&mut self, next: Next, seen: Signature, now: Duration) -> io::Result<()> {
         let Some(held) = &mut self.held else { return Ok(()) };
-        let source = if !next.is_told && held.source.stands_in(&next.file)? {
+        let is_fresh = held.source.read_bytes() == 0;
+        let source = if !next.is_told && !is_fresh && held.source.stands_in(&next.file)? {
             held.source.moved_to(next.file, next.id)
         } else {
             let Comparison { kept, new_from } =
                 compare(&next.file, &self.given, next.rewrite.noticed_bytes)?;
-            if !next.is_told {
+            if !next.is_told && !is_fresh {
                 self.given.reset(Reason::Replaced, kept);
             }
             Source::at(next.file, next.id, new_from)?
@@ -453,6 +461,10 @@ impl Tail {
     }
 }
 
+fn held_id(held: &Option<Held>) -> Option<Id> {
+    held.as_ref().map(|held| held.source.id)
+}
+
 impl Rewrite {
     fn noticed(size_bytes: u64, now: Duration) -> Rewrite {
         Rewrite { since: now, noticed_bytes: size_bytes, seen: None }
@@ -465,5 +477,7 @@ impl Rewrite {
     }
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

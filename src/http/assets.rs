@@ -37,9 +37,20 @@ const ASSETS: &[Asset] = &[
     asset!("index.html", HTML),
     asset!("live.css", CSS),
     asset!("live.js", JAVASCRIPT),
-    asset!("render.js", JAVASCRIPT),
+    asset!("batch.js", JAVASCRIPT),
+    asset!("chart.js", JAVASCRIPT),
+    asset!("dom.js", JAVASCRIPT),
+    asset!("feed.js", JAVASCRIPT),
+    asset!("filter.js", JAVASCRIPT),
     asset!("format.js", JAVASCRIPT),
+    asset!("json.js", JAVASCRIPT),
+    asset!("render.js", JAVASCRIPT),
+    asset!("secrets.js", JAVASCRIPT),
+    asset!("stream.js", JAVASCRIPT),
+    asset!("tally.js", JAVASCRIPT),
     asset!("favicon.svg", SVG),
+    asset!("favicon-wait.svg", SVG),
+    asset!("favicon-off.svg", SVG),
 ];
 
 /// Where the files come from.

@@ -20,6 +20,7 @@ pub(super) struct Given {
     /// There is more to do at once.
     pub(super) more: bool,
     next_seq: u64,
+    poll_bytes: usize,
     left_bytes: usize,
 }
 
@@ -33,6 +34,7 @@ impl Given {
             is_whole,
             more: false,
             next_seq: 0,
+            poll_bytes: POLL_BYTES,
             left_bytes: 0,
         }
     }
@@ -49,7 +51,18 @@ impl Given {
     /// Lets a whole poll's bytes be read from here on.
     pub(super) fn refill(&mut self) {
         self.more |= self.left_bytes == 0;
-        self.left_bytes = POLL_BYTES;
+        self.left_bytes = self.poll_bytes;
+    }
+
+    /// How many bytes may still be read.
+    pub(super) fn left_bytes(&self) -> usize {
+        self.left_bytes
+    }
+
+    /// Makes polls smaller than they are, so that a few bytes take many.
+    #[cfg(test)]
+    pub(super) fn set_poll_bytes(&mut self, bytes: usize) {
+        self.poll_bytes = bytes;
     }
 
     pub(super) fn is_full(&self) -> bool {

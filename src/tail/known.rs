@@ -5,7 +5,7 @@
 
 use super::Kept;
 use super::lines::Record;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 
 /// Remembered lines, oldest first.
@@ -25,7 +25,7 @@ impl Known {
     }
 
     pub(super) fn remember(&mut self, seq: u64, record: &Record) {
-        if self.lines.len() == self.limit {
+        if self.lines.len() >= self.limit {
             self.lines.pop_front();
         }
         self.lines.push_back((seq, self.hash(record)));
@@ -33,7 +33,7 @@ impl Known {
 
     /// Forgets every line that is not among these.
     pub(super) fn retain(&mut self, kept: &[Kept]) {
-        let seqs: std::collections::HashSet<u64> = kept.iter().map(|kept| kept.seq).collect();
+        let seqs: HashSet<u64> = kept.iter().map(|kept| kept.seq).collect();
         self.lines.retain(|(seq, _)| seqs.contains(seq));
     }
 

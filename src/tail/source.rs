@@ -67,6 +67,11 @@ impl Source {
         file::signature(&self.file)
     }
 
+    /// Where the file ends; where reading has come to, if it cannot be said.
+    pub(super) fn end_bytes(&self) -> u64 {
+        self.signature().map_or(self.read_bytes(), |seen| seen.size_bytes)
+    }
+
     /// Reads what there is, at most up to this offset, and gives out its lines.
     pub(super) fn read(&mut self, until: u64, given: &mut Given) -> io::Result<Progress> {
         let mut block = vec![0; BLOCK_BYTES];
@@ -74,8 +79,10 @@ impl Source {
             if given.is_full() {
                 return Ok(Progress::Full);
             }
-            let left = until.saturating_sub(self.read_bytes()).min(BLOCK_BYTES as u64);
-            let len = file::read_at(&self.file, &mut block[..left as usize], self.read_bytes())?;
+            let at = self.read_bytes();
+            let room = BLOCK_BYTES.min(given.left_bytes());
+            let wanted = until.saturating_sub(at).min(room as u64) as usize;
+            let len = file::read_at(&self.file, &mut block[..wanted], at)?;
             if !self.stands_in(&self.file)? {
                 return Ok(Progress::Gone);
             }
@@ -103,7 +110,7 @@ impl Source {
 
     /// Whether the other file goes on where this one ends, unread bytes included.
     pub(super) fn goes_on_in(&self, file: &File) -> io::Result<bool> {
-        let end = self.signature()?.size_bytes;
+        let end = self.end_bytes();
         if !self.stands_in(file)? {
             return Ok(false);
         }

@@ -1,7 +1,7 @@
 use std::net::TcpListener;
 use std::process::Output;
 
-use crate::program::{Program, command};
+use crate::program::{Program, command, prompt, wait_until};
 
 fn run(args: &[&str]) -> Output {
     command().args(args).output().unwrap()
@@ -58,4 +58,14 @@ fn the_environment_names_the_directory() {
     command.env("CLAUDE_CONFIG_DIR", dir.path()).args(["--port", "0"]);
     let program = Program::spawn(command, dir.path());
     assert_eq!(program.backlog_lines(), ["{\"display\":\"from the environment\"}"]);
+}
+
+#[test]
+fn stderr_names_the_directory_and_never_a_prompt() {
+    let program = Program::start_with(&(prompt("a secret") + "broken secret\n"), &[]);
+    program.append(&prompt("another secret"));
+    wait_until("it is read", || program.backlog_lines().len() == 3);
+    let dir = program.dir().to_string_lossy().into_owned();
+    let said = program.kill();
+    assert!(said.contains(&dir) && !said.contains("secret"), "{said}");
 }

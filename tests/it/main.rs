@@ -6,5 +6,6 @@ mod backlog;
 mod command_line;
 mod demo;
 mod documents;
+mod follow;
 mod page;
 mod stream;

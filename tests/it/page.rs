@@ -57,3 +57,13 @@ fn a_connection_answers_one_request_after_the_other() {
         assert_eq!(client.response(false).json()["version"], env!("CARGO_PKG_VERSION"));
     }
 }
+
+#[test]
+fn a_connection_is_closed_when_the_client_asks_for_it() {
+    let program = Program::start(&[]);
+    let mut client = Client::connect(program.address);
+    client.ask("GET", "/healthz", &["Connection: close"]);
+    let response = client.response(false);
+    assert_eq!((response.status, response.headers["connection"].as_str()), (200, "close"));
+    assert!(client.rest().is_empty());
+}

@@ -12,19 +12,19 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// How long anything may take before a test gives up; generous, since machines that run tests are busy.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The program itself, without arguments and without the environment's Claude directory.
-pub fn command() -> Command {
+pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_claude-live"));
     command.env_remove("CLAUDE_CONFIG_DIR");
     command
 }
 
 /// A running program on a Claude directory of its own; killed on drop.
-pub struct Program {
-    pub child: Child,
-    pub address: SocketAddr,
+pub(crate) struct Program {
+    pub(crate) child: Child,
+    pub(crate) address: SocketAddr,
     /// Absent when the caller gave the directory.
     _temporary: Option<TempDir>,
     dir: PathBuf,
@@ -33,12 +33,12 @@ pub struct Program {
 
 impl Program {
     /// On an empty directory.
-    pub fn start(args: &[&str]) -> Program {
+    pub(crate) fn start(args: &[&str]) -> Program {
         Program::start_with("", args)
     }
 
     /// On a directory with this `history.jsonl`.
-    pub fn start_with(history: &str, args: &[&str]) -> Program {
+    pub(crate) fn start_with(history: &str, args: &[&str]) -> Program {
         let temporary = tempfile::tempdir().unwrap();
         if !history.is_empty() {
             fs::write(temporary.path().join("history.jsonl"), history).unwrap();
@@ -49,7 +49,7 @@ impl Program {
     }
 
     /// On a directory of the caller's, which need not exist.
-    pub fn start_on(dir: &Path, args: &[&str]) -> Program {
+    pub(crate) fn start_on(dir: &Path, args: &[&str]) -> Program {
         let mut command = command();
         command.arg("--claude").arg(dir).args(args);
         if !args.iter().any(|arg| arg.starts_with("--port")) {
@@ -59,7 +59,7 @@ impl Program {
     }
 
     /// Runs a command that ends up as the program, and waits until it listens.
-    pub fn spawn(mut command: Command, dir: &Path) -> Program {
+    pub(crate) fn spawn(mut command: Command, dir: &Path) -> Program {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -73,50 +73,50 @@ impl Program {
         Program { child, address, _temporary: None, dir: dir.to_owned(), stderr }
     }
 
-    pub fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
 
-    pub fn history(&self) -> PathBuf {
+    pub(crate) fn history(&self) -> PathBuf {
         self.dir.join("history.jsonl")
     }
 
     /// Appends to the history, with one write.
-    pub fn append(&self, text: &str) {
+    pub(crate) fn append(&self, text: &str) {
         append(&self.history(), text);
     }
 
-    pub fn get(&self, target: &str) -> Response {
+    pub(crate) fn get(&self, target: &str) -> Response {
         self.request("GET", target, &[])
     }
 
-    pub fn request(&self, method: &str, target: &str, headers: &[&str]) -> Response {
+    pub(crate) fn request(&self, method: &str, target: &str, headers: &[&str]) -> Response {
         let mut client = Client::connect(self.address);
         client.ask(method, target, headers);
         client.response(method == "HEAD")
     }
 
     /// The backlog's whole document.
-    pub fn backlog(&self, limit: usize) -> Value {
+    pub(crate) fn backlog(&self, limit: usize) -> Value {
         self.get(&format!("/api/claude/live/backlog?limit={limit}")).json()
     }
 
     /// The raw lines of the backlog, newest first.
-    pub fn backlog_lines(&self) -> Vec<String> {
+    pub(crate) fn backlog_lines(&self) -> Vec<String> {
         let backlog = self.backlog(1000);
         backlog["events"].as_array().unwrap().iter().map(raw_line).collect()
     }
 
-    pub fn counter(&self, name: &str) -> u64 {
+    pub(crate) fn counter(&self, name: &str) -> u64 {
         self.get("/healthz").json()["counters"][name].as_u64().unwrap()
     }
 
-    pub fn stream(&self, query: &str, headers: &[&str]) -> Stream {
+    pub(crate) fn stream(&self, query: &str, headers: &[&str]) -> Stream {
         Stream::open(self.address, query, headers)
     }
 
     /// Kills the program and returns what it had said on stderr.
-    pub fn kill(mut self) -> String {
+    pub(crate) fn kill(mut self) -> String {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         let mut said = String::new();
@@ -133,17 +133,17 @@ impl Drop for Program {
     }
 }
 
-pub fn append(path: &Path, text: &str) {
+pub(crate) fn append(path: &Path, text: &str) {
     let mut file = OpenOptions::new().append(true).create(true).open(path).unwrap();
     file.write_all(text.as_bytes()).unwrap();
 }
 
-pub fn raw_line(event: &Value) -> String {
+pub(crate) fn raw_line(event: &Value) -> String {
     event["data"]["rawLine"].as_str().unwrap().to_owned()
 }
 
 /// A history line as Claude Code writes it.
-pub fn prompt(display: &str) -> String {
+pub(crate) fn prompt(display: &str) -> String {
     format!(
         "{{\"display\":\"{display}\",\"pastedContents\":{{}},\"timestamp\":1787600000001,\"project\":\"/home/demo/src/alpha\",\"sessionId\":\"0b6f3c52-2222-4a7e-9c11-3f1f0a2b0002\"}}\n"
     )
@@ -151,7 +151,7 @@ pub fn prompt(display: &str) -> String {
 
 /// Waits until something holds.
 #[track_caller]
-pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
         assert!(start.elapsed() < PATIENCE, "waited in vain until {what}");
@@ -160,33 +160,33 @@ pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// A connection.
-pub struct Client {
+pub(crate) struct Client {
     reader: BufReader<TcpStream>,
 }
 
 impl Client {
-    pub fn connect(address: SocketAddr) -> Client {
+    pub(crate) fn connect(address: SocketAddr) -> Client {
         let socket = TcpStream::connect(address).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.set_nodelay(true).unwrap();
         Client { reader: BufReader::new(socket) }
     }
 
-    pub fn socket(&self) -> &TcpStream {
+    pub(crate) fn socket(&self) -> &TcpStream {
         self.reader.get_ref()
     }
 
-    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.socket().write_all(bytes.as_ref()).unwrap();
     }
 
-    pub fn ask(&mut self, method: &str, target: &str, headers: &[&str]) {
+    pub(crate) fn ask(&mut self, method: &str, target: &str, headers: &[&str]) {
         let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
         self.send(format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n"));
     }
 
     /// The next response with a `Content-Length`.
-    pub fn response(&mut self, is_head: bool) -> Response {
+    pub(crate) fn response(&mut self, is_head: bool) -> Response {
         let mut response = self.head();
         let length = if is_head { 0 } else { response.headers["content-length"].parse().unwrap() };
         response.body.resize(length, 0);
@@ -194,7 +194,7 @@ impl Client {
         response
     }
 
-    pub fn head(&mut self) -> Response {
+    pub(crate) fn head(&mut self) -> Response {
         let status_line = self.line();
         let status = status_line.split(' ').nth(1).and_then(|status| status.parse().ok());
         let mut headers = HashMap::new();
@@ -214,7 +214,7 @@ impl Client {
     }
 
     /// What comes until the server closes the connection.
-    pub fn rest(&mut self) -> Vec<u8> {
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         // A reset ends a connection too; what came before it counts.
         let _ = self.reader.read_to_end(&mut rest);
@@ -223,61 +223,61 @@ impl Client {
 }
 
 #[derive(Debug)]
-pub struct Response {
-    pub status: u16,
-    pub status_line: String,
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) status_line: String,
     /// By lower-case names.
-    pub headers: HashMap<String, String>,
-    pub body: Vec<u8>,
+    pub(crate) headers: HashMap<String, String>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Response {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         str::from_utf8(&self.body).unwrap()
     }
 
     /// The code of an error.
-    pub fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         self.json()["error"]["code"].as_str().unwrap().to_owned()
     }
 }
 
 /// A frame of a stream.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Frame {
-    pub event: String,
-    pub id: Option<u64>,
-    pub data: String,
-    pub retry: Option<u64>,
+pub(crate) struct Frame {
+    pub(crate) event: String,
+    pub(crate) id: Option<u64>,
+    pub(crate) data: String,
+    pub(crate) retry: Option<u64>,
 }
 
 impl Frame {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.data).unwrap()
     }
 }
 
 /// An open stream, read frame by frame as it arrives.
-pub struct Stream {
-    pub client: Client,
-    pub head: Response,
+pub(crate) struct Stream {
+    pub(crate) client: Client,
+    pub(crate) head: Response,
     is_chunked: bool,
     decoded: Vec<u8>,
 }
 
 impl Stream {
-    pub fn open(address: SocketAddr, query: &str, headers: &[&str]) -> Stream {
+    pub(crate) fn open(address: SocketAddr, query: &str, headers: &[&str]) -> Stream {
         let mut client = Client::connect(address);
         client.ask("GET", &format!("/api/claude/stream{query}"), headers);
         Stream::after_request(client)
     }
 
     /// The stream that a request already sent on a connection asked for.
-    pub fn after_request(mut client: Client) -> Stream {
+    pub(crate) fn after_request(mut client: Client) -> Stream {
         let head = client.head();
         let is_chunked =
             head.headers.get("transfer-encoding").is_some_and(|encoding| encoding == "chunked");
@@ -285,7 +285,7 @@ impl Stream {
     }
 
     /// The next frame, pings and the `retry:` at the beginning included; `None` at the end.
-    pub fn frame(&mut self) -> Option<Frame> {
+    pub(crate) fn frame(&mut self) -> Option<Frame> {
         loop {
             if let Some(end) = self.decoded.windows(2).position(|pair| pair == b"\n\n") {
                 let text: Vec<u8> = self.decoded.drain(..end + 2).collect();
@@ -320,7 +320,7 @@ impl Stream {
 
     /// The next event, that is a frame with an id.
     #[track_caller]
-    pub fn event(&mut self) -> Frame {
+    pub(crate) fn event(&mut self) -> Frame {
         loop {
             let frame = self.frame().expect("the stream has ended");
             if frame.id.is_some() {
@@ -331,7 +331,7 @@ impl Stream {
 
     /// The raw lines of the next history events; fails at any other event.
     #[track_caller]
-    pub fn lines(&mut self, count: usize) -> Vec<String> {
+    pub(crate) fn lines(&mut self, count: usize) -> Vec<String> {
         let mut lines = Vec::new();
         while lines.len() < count {
             let frame = self.event();

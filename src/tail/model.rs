@@ -1,0 +1,537 @@
+//! Random sequences of everything that is done to files, against a model of what must have come out.
+//!
+//! The model knows each file's content and nothing of how the tailer works. After every poll it checks that each line
+//! given out stands in some file at that very place and is not held already, and that a reset names exactly the lines
+//! that still stand; after every rest, that every line of the file at the path is held, in order, and that whatever
+//! was written to files heard of before has come.
+
+use super::*;
+use proptest::prelude::*;
+use std::collections::{BTreeMap, HashSet};
+use std::fs::{self, OpenOptions};
+use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileExt, symlink};
+use tempfile::TempDir;
+
+const STEP: Duration = Duration::from_millis(20);
+
+/// Longer than anything in the tailer waits for a file to come to rest.
+const REST: Duration = Duration::from_millis(200);
+
+#[derive(Debug, Clone)]
+enum Op {
+    Append { lines: usize, end: &'static str },
+    Trickle { bytes: usize },
+    Blank,
+    Truncate { lines: usize },
+    Regrow { lines: usize },
+    RewriteEnd { lines: usize },
+    Purge { mask: u32, is_in_place: bool, more: usize },
+    Rotate { lines: usize },
+    Late { which: usize, lines: usize },
+    StaleWriter,
+    ReplaceBySame { more: usize },
+    ReplaceByOther { lines: usize },
+    SwapLink { lines: usize },
+    Delete,
+    Create { lines: usize, has_mark: bool },
+    Directory,
+    MoveAway,
+    MoveBack,
+    Poll,
+    Settle,
+    Wait { ms: u64 },
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let few = 0usize..4;
+    prop_oneof![
+        6 => (1usize..4, prop_oneof![Just("\n"), Just("\r\n"), Just("\n\n")]).prop_map(|(lines, end)| Op::Append { lines, end }),
+        4 => (1usize..16).prop_map(|bytes| Op::Trickle { bytes }),
+        1 => Just(Op::Blank),
+        2 => few.clone().prop_map(|lines| Op::Truncate { lines }),
+        2 => few.clone().prop_map(|lines| Op::Regrow { lines }),
+        2 => (1usize..3).prop_map(|lines| Op::RewriteEnd { lines }),
+        3 => (any::<u32>(), any::<bool>(), few.clone()).prop_map(|(mask, is_in_place, more)| Op::Purge { mask, is_in_place, more }),
+        3 => few.clone().prop_map(|lines| Op::Rotate { lines }),
+        4 => (0usize..4, few.clone()).prop_map(|(which, lines)| Op::Late { which, lines }),
+        1 => Just(Op::StaleWriter),
+        3 => few.clone().prop_map(|more| Op::ReplaceBySame { more }),
+        2 => few.clone().prop_map(|lines| Op::ReplaceByOther { lines }),
+        1 => few.clone().prop_map(|lines| Op::SwapLink { lines }),
+        2 => Just(Op::Delete),
+        4 => (few, any::<bool>()).prop_map(|(lines, has_mark)| Op::Create { lines, has_mark }),
+        1 => Just(Op::Directory),
+        1 => Just(Op::MoveAway),
+        2 => Just(Op::MoveBack),
+        10 => Just(Op::Poll),
+        4 => Just(Op::Settle),
+        2 => (0u64..7000).prop_map(|ms| Op::Wait { ms }),
+    ]
+}
+
+/// A file as the model knows it; it lives on through its handle when no name leads to it any more.
+struct Disk {
+    file: File,
+    content: Vec<u8>,
+    /// The rest of a line that is being written in pieces.
+    unwritten: Vec<u8>,
+    /// Until when the tailer must hear what is written to it, if it has heard of it at all.
+    heard_until: Option<Duration>,
+}
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum At {
+    Nothing,
+    File(usize),
+    Directory,
+}
+
+/// What a reader of the items holds: the lines by number, and where they stand.
+type Held = BTreeMap<u64, (String, u64)>;
+
+struct Model {
+    dir: TempDir,
+    tail: Tail,
+    now: Duration,
+    disks: Vec<Disk>,
+    at: At,
+    /// The file that was moved away and can come back.
+    aside: Option<usize>,
+    /// The files that were at the path at the last polls, newest last.
+    met: Vec<usize>,
+    tokens: usize,
+    held: Held,
+    /// Lines that came from a file other than the one at the path.
+    strays: HashSet<String>,
+    given: HashSet<String>,
+    due: Vec<String>,
+    next_seq: u64,
+}
+
+impl Model {
+    fn new(poll_bytes: usize) -> Model {
+        let base = ["/dev/shm", "/tmp"].into_iter().find(|dir| std::path::Path::new(dir).is_dir());
+        let dir = tempfile::tempdir_in(base.unwrap()).unwrap();
+        let mut tail = Tail::new(dir.path().join("f"), 1000, |bytes| bytes.ends_with(b"}"));
+        tail.given.set_poll_bytes(poll_bytes);
+        Model {
+            dir,
+            tail,
+            now: Duration::ZERO,
+            disks: Vec::new(),
+            at: At::Nothing,
+            aside: None,
+            met: Vec::new(),
+            tokens: 0,
+            held: Held::new(),
+            strays: HashSet::new(),
+            given: HashSet::new(),
+            due: Vec::new(),
+            next_seq: 0,
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("f")
+    }
+
+    /// Lines that are nowhere else, all of one length, every other a JSON object.
+    fn fresh(&mut self, lines: usize, end: &str) -> Vec<u8> {
+        let mut text = String::new();
+        for _ in 0..lines {
+            self.tokens += 1;
+            let n = self.tokens;
+            let line =
+                if n % 2 == 0 { format!("{{\"n\":{n:06}}}") } else { format!("line {n:07}") };
+            text += &(line + end);
+        }
+        text.into_bytes()
+    }
+
+    fn create(&mut self, name: &str, content: Vec<u8>) -> usize {
+        let path = self.dir.path().join(name);
+        let mut file =
+            OpenOptions::new().read(true).write(true).create_new(true).open(path).unwrap();
+        file.write_all(&content).unwrap();
+        self.disks.push(Disk { file, content, unwritten: Vec::new(), heard_until: None });
+        self.disks.len() - 1
+    }
+
+    fn write_end(&mut self, which: usize, bytes: &[u8]) {
+        let disk = &mut self.disks[which];
+        disk.file.seek(SeekFrom::End(0)).unwrap();
+        disk.file.write_all(bytes).unwrap();
+        disk.content.extend_from_slice(bytes);
+    }
+
+    /// Ends a line that was left half written, then appends.
+    fn append(&mut self, which: usize, lines: usize, end: &str) {
+        let mut bytes = std::mem::take(&mut self.disks[which].unwritten);
+        bytes.extend(self.fresh(lines, end));
+        self.write_end(which, &bytes);
+    }
+
+    fn rewrite(&mut self, which: usize, content: Vec<u8>) {
+        let disk = &mut self.disks[which];
+        disk.file.set_len(0).unwrap();
+        disk.file.write_all_at(&content, 0).unwrap();
+        disk.content = content;
+        disk.unwritten.clear();
+    }
+
+    /// The file is about to lose its place: what stands in it unread must still come.
+    fn leave(&mut self, which: usize) {
+        let disk = &self.disks[which];
+        if disk.heard_until.is_some() {
+            let unread = lines(&disk.content).into_iter().map(|(_, text)| text);
+            self.due.extend(unread.filter(|text| !self.given.contains(text)));
+        }
+    }
+
+    fn replace(&mut self, content: Vec<u8>) {
+        if let At::File(old) = self.at {
+            if self.disks[old].heard_until.is_some_and(|until| until != Duration::MAX) {
+                // Moved back and copied before anybody looked: its unread lines would be heard in both places.
+                return;
+            }
+            self.leave(old);
+            let new = self.create("tmp", content);
+            fs::rename(self.dir.path().join("tmp"), self.path()).unwrap();
+            self.at = At::File(new);
+        }
+    }
+
+    fn apply(&mut self, op: &Op) {
+        if let (
+            Op::Truncate { .. }
+            | Op::Regrow { .. }
+            | Op::RewriteEnd { .. }
+            | Op::Purge { .. }
+            | Op::StaleWriter,
+            At::File(it),
+        ) = (op, self.at)
+        {
+            // What a writer takes away before anybody can have read it need not come.
+            let unread = lines(&self.disks[it].content);
+            self.due.retain(|text| unread.iter().all(|(_, line)| line != text));
+            // A file that had lost its place is heard only as long as it grows.
+            let disk = &mut self.disks[it];
+            disk.heard_until = disk.heard_until.filter(|&until| until == Duration::MAX);
+        }
+        match (op.clone(), self.at) {
+            (Op::Append { lines, end }, At::File(it)) => self.append(it, lines, end),
+            (Op::Trickle { bytes }, At::File(it)) => {
+                let mut text = std::mem::take(&mut self.disks[it].unwritten);
+                if text.is_empty() {
+                    text = self.fresh(1, "\r\n");
+                }
+                let rest = text.split_off(bytes.min(text.len()));
+                self.write_end(it, &text);
+                self.disks[it].unwritten = rest;
+            }
+            (Op::Blank, At::File(it)) if self.disks[it].unwritten.is_empty() => {
+                self.write_end(it, b" \n\0\0\n\n");
+            }
+            (Op::Truncate { lines: left }, At::File(it)) => {
+                let disk = &mut self.disks[it];
+                let ends = disk.content.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+                let len = ends.map(|(at, _)| at + 1).take(left).last().unwrap_or(0);
+                disk.file.set_len(len as u64).unwrap();
+                disk.content.truncate(len);
+                disk.unwritten.clear();
+            }
+            (Op::Regrow { lines: more }, At::File(it)) => {
+                let len = self.disks[it].content.len() / 12 + more;
+                let content = self.fresh(len, "\n");
+                self.rewrite(it, content);
+            }
+            (Op::RewriteEnd { lines: count }, At::File(it)) => self.rewrite_end(it, count),
+            (Op::Purge { mask, is_in_place, more }, At::File(it)) => {
+                let mut content = purged(&self.disks[it].content, mask);
+                content.extend(self.fresh(more, "\n"));
+                if is_in_place {
+                    self.rewrite(it, content);
+                } else {
+                    self.replace(content);
+                }
+            }
+            (Op::Rotate { lines }, At::File(it)) => {
+                self.leave(it);
+                fs::rename(self.path(), self.dir.path().join("old")).unwrap();
+                let content = self.fresh(lines, "\n");
+                self.at = At::File(self.create("f", content));
+            }
+            (Op::Late { which, lines }, _) => self.write_late(which, lines),
+            (Op::StaleWriter, At::File(it)) => {
+                let line = self.fresh(1, "\n");
+                let disk = &mut self.disks[it];
+                let offset = disk.content.len();
+                disk.file.set_len(0).unwrap();
+                disk.file.write_all_at(&line, offset as u64).unwrap();
+                disk.content.fill(0);
+                disk.content.extend_from_slice(&line);
+                disk.unwritten.clear();
+            }
+            (Op::ReplaceBySame { more }, At::File(it)) => {
+                let mut content = self.disks[it].content.clone();
+                content.extend(std::mem::take(&mut self.disks[it].unwritten));
+                content.extend(self.fresh(more, "\n"));
+                // A line left half in the old file ends otherwise there, if at all.
+                if content.len() > self.disks[it].content.len() {
+                    let is_whole = self.disks[it].content.trim_ascii_end().ends_with(b"}");
+                    self.disks[it].unwritten =
+                        if is_whole { b"\n".to_vec() } else { self.fresh(1, "\n") };
+                }
+                self.replace(content);
+            }
+            (Op::ReplaceByOther { lines }, At::File(_)) => {
+                let content = self.fresh(lines, "\n");
+                self.replace(content);
+            }
+            (Op::SwapLink { lines }, At::File(old)) => {
+                self.leave(old);
+                let name = format!("target{}", self.disks.len());
+                let content = self.fresh(lines, "\n");
+                let new = self.create(&name, content);
+                symlink(self.dir.path().join(&name), self.dir.path().join("link")).unwrap();
+                fs::rename(self.dir.path().join("link"), self.path()).unwrap();
+                self.at = At::File(new);
+            }
+            (Op::Delete, At::File(old)) => {
+                self.leave(old);
+                fs::remove_file(self.path()).unwrap();
+                self.at = At::Nothing;
+            }
+            (Op::Create { lines, has_mark }, At::Nothing) => {
+                let mut content = if has_mark { "\u{feff}".as_bytes().to_vec() } else { vec![] };
+                content.extend(self.fresh(lines, "\n"));
+                self.at = At::File(self.create("f", content));
+            }
+            (Op::Directory, At::Nothing) => {
+                fs::create_dir(self.path()).unwrap();
+                self.at = At::Directory;
+            }
+            (Op::MoveAway, At::File(old)) => {
+                self.leave(old);
+                fs::rename(self.path(), self.dir.path().join("aside")).unwrap();
+                (self.at, self.aside) = (At::Nothing, Some(old));
+            }
+            (Op::Delete, At::Directory) => {
+                fs::remove_dir(self.path()).unwrap();
+                self.at = At::Nothing;
+            }
+            (Op::MoveBack, At::Nothing) => {
+                if let Some(it) = self.aside.take() {
+                    fs::rename(self.dir.path().join("aside"), self.path()).unwrap();
+                    self.at = At::File(it);
+                }
+            }
+            (Op::Poll, _) => _ = self.poll(),
+            (Op::Settle, _) => self.settle(),
+            (Op::Wait { ms }, _) => self.wait(Duration::from_millis(ms)),
+            _ => {}
+        }
+    }
+
+    /// Other lines in place of the last ones, under the same size and time.
+    fn rewrite_end(&mut self, it: usize, count: usize) {
+        let places = lines(&self.disks[it].content);
+        let mtime = self.disks[it].file.metadata().unwrap().modified().unwrap();
+        for (at, text) in places.iter().rev().take(count) {
+            let fresh = self.fresh(1, "");
+            if text.len() == fresh.len() {
+                let disk = &mut self.disks[it];
+                disk.file.write_all_at(&fresh, *at).unwrap();
+                disk.content[*at as usize..][..fresh.len()].copy_from_slice(&fresh);
+            }
+        }
+        self.disks[it].file.set_modified(mtime).unwrap();
+    }
+
+    fn write_late(&mut self, which: usize, count: usize) {
+        let away: Vec<usize> =
+            (0..self.disks.len()).filter(|&it| self.at != At::File(it)).rev().collect();
+        let Some(&it) = away.get(which) else { return };
+        self.append(it, count, "\n");
+        if self.aside == Some(it) {
+            // Its late lines would be the only ones known when it is back, and those before them old.
+            self.aside = None;
+        }
+        if self.disks[it].heard_until.is_some_and(|until| self.now + STEP < until) {
+            self.leave(it);
+        }
+    }
+
+    fn poll(&mut self) -> bool {
+        self.now += STEP;
+        if let At::File(it) = self.at
+            && self.met.last() != Some(&it)
+        {
+            self.met.push(it);
+            self.aside = self.aside.filter(|&aside| aside == it);
+        }
+        let poll = self.tail.poll(self.now);
+        if !poll.more {
+            // Before that, the path was perhaps not looked at.
+            self.hear();
+        }
+        for item in &poll.items {
+            match item {
+                Item::Line(line) => self.take_line(line),
+                Item::Reset { reason, kept } => self.take_reset(*reason, kept),
+                Item::Found | Item::Unreadable { .. } | Item::Recovered => {}
+            }
+        }
+        poll.more || !poll.items.is_empty()
+    }
+
+    fn hear(&mut self) {
+        let late = self.now + LATE_TIME;
+        for (it, disk) in self.disks.iter_mut().enumerate() {
+            if self.at == At::File(it) {
+                disk.heard_until = Some(Duration::MAX);
+            } else if disk.heard_until == Some(Duration::MAX) {
+                disk.heard_until = Some(late);
+            }
+        }
+        let mut heard: Vec<usize> = (0..self.disks.len())
+            .filter(|&it| self.disks[it].heard_until > Some(self.now))
+            .collect();
+        heard.sort_by_key(|&it| self.disks[it].heard_until);
+        for &it in heard.iter().rev().skip(LATE_FILES) {
+            self.disks[it].heard_until = None;
+        }
+    }
+
+    fn take_line(&mut self, line: &Line) {
+        assert_eq!(line.seq, self.next_seq, "numbers have no gaps");
+        self.next_seq += 1;
+        let text = String::from_utf8(line.bytes.clone()).unwrap();
+        let place = (line.offset, text.clone());
+        assert!(!line.is_truncated());
+        let holders: Vec<usize> = (0..self.disks.len())
+            .filter(|&it| lines(&self.disks[it].content).contains(&place))
+            .collect();
+        assert!(!holders.is_empty(), "{place:?} stands nowhere");
+        assert!(self.held.values().all(|(held, _)| *held != text), "{text:?} came twice");
+        if holders.iter().any(|&it| self.at != At::File(it)) {
+            self.strays.insert(text.clone());
+        }
+        self.given.insert(text.clone());
+        self.held.insert(line.seq, (text, line.offset));
+    }
+
+    fn take_reset(&mut self, reason: Reason, kept: &[Kept]) {
+        let told: Held =
+            kept.iter().map(|it| (it.seq, (self.held[&it.seq].0.clone(), it.offset))).collect();
+        let is_right = |it: &usize| {
+            let content = lines(&self.disks[*it].content);
+            let place_of =
+                |text: &String| content.iter().find(|(_, line)| line == text).map(|(at, _)| *at);
+            let still: Held = self
+                .held
+                .iter()
+                .filter_map(|(seq, (text, _))| Some((*seq, (text.clone(), place_of(text)?))))
+                .collect();
+            still == told
+        };
+        let is_right = if reason == Reason::Removed {
+            kept.is_empty()
+        } else {
+            self.met.iter().rev().take(3).any(is_right)
+        };
+        assert!(is_right, "{reason:?} keeps {told:?} of {:?}", self.held);
+        self.held = told;
+        self.strays.clear();
+    }
+
+    fn wait(&mut self, time: Duration) {
+        let until = self.now + time;
+        while self.now < until {
+            self.poll();
+        }
+    }
+
+    fn settle(&mut self) {
+        let mut until = self.now + REST;
+        while self.now < until {
+            if self.poll() {
+                until = self.now + REST;
+            }
+        }
+        for text in std::mem::take(&mut self.due) {
+            assert!(self.given.contains(&text), "{text:?} never came");
+        }
+        if let At::File(it) = self.at {
+            let content: Vec<String> =
+                lines(&self.disks[it].content).into_iter().map(|(_, text)| text).collect();
+            let in_file: Vec<String> = self
+                .held
+                .values()
+                .map(|(text, _)| text.clone())
+                .filter(|text| content.contains(text))
+                .collect();
+            assert_eq!(in_file, content, "what is held of the file is the file, in order");
+            for (text, _) in self.held.values() {
+                assert!(
+                    content.contains(text) || self.strays.contains(text),
+                    "{text:?} is gone and still held"
+                );
+            }
+            assert_eq!(self.tail.status().size_bytes, self.disks[it].content.len() as u64);
+            assert_eq!(self.tail.status().read_bytes, self.disks[it].content.len() as u64);
+        }
+    }
+}
+
+/// The content without the lines whose bits are set; half lines go too.
+fn purged(content: &[u8], mask: u32) -> Vec<u8> {
+    let whole = content.split_inclusive(|&byte| byte == b'\n').filter(|line| line.ends_with(b"\n"));
+    let left = whole.enumerate().filter(|(n, _)| mask >> (n % 32) & 1 == 0);
+    left.flat_map(|(_, line)| line.to_vec()).collect()
+}
+
+/// What a file holds: each line that is complete, and where it begins.
+fn lines(content: &[u8]) -> Vec<(u64, String)> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    for line in content.split_inclusive(|&byte| byte == b'\n') {
+        let text = String::from_utf8(line.to_vec()).unwrap();
+        let text = text.strip_suffix('\n').unwrap_or(&text);
+        let text = text.strip_suffix('\r').unwrap_or(text);
+        let skipped = text.len() - text.trim_start_matches(['\0', '\u{feff}']).len();
+        let text = text.trim_matches(['\0', '\u{feff}']);
+        let is_complete = line.ends_with(b"\n") || (text.starts_with('{') && text.ends_with('}'));
+        if is_complete && !text.trim().is_empty() {
+            found.push(((at + skipped) as u64, text.to_owned()));
+        }
+        at += line.len();
+    }
+    found
+}
+
+fn run(poll_bytes: usize, ops: &[Op]) {
+    let mut model = Model::new(poll_bytes);
+    for op in ops {
+        model.apply(op);
+    }
+    model.settle();
+}
+
+/// How many sequences are tried; `PROPTEST_CASES` sets another number.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(2000)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_line_is_lost_and_none_comes_twice(
+        poll_bytes in prop_oneof![Just(1usize << 20), 1usize..64],
+        ops in proptest::collection::vec(op(), 0..40),
+    ) {
+        run(poll_bytes, &ops);
+    }
+}
