@@ -4,15 +4,14 @@ use std::fs;
 
 use crate::lines::{append, lines};
 use crate::machine::said;
-use crate::server::{BACKLOG, STREAM, Server, open_stream};
+use crate::server::{BACKLOG, STREAM, Server, binary, open_stream};
 use crate::table::{Row, Unit};
 
 /// Lines of the history with the page open, as in the start-up row.
 const LINES: usize = 20_000;
 
 pub(crate) fn rows() -> Vec<Row> {
-    let binary = env!("CARGO_BIN_EXE_claude-live");
-    let size = fs::metadata(binary).expect("cargo has built it").len();
+    let size = fs::metadata(binary()).expect("cargo has built it").len();
     let tree = said(
         env!("CARGO"),
         &["tree", "--locked", "--edges", "normal", "--prefix", "none", "--no-dedupe"],

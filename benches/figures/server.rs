@@ -1,8 +1,9 @@
 //! The release binary of claude-live, running on a Claude directory.
 
+use std::env;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ pub(crate) struct Server {
 impl Server {
     /// Starts it and waits until it listens.
     pub(crate) fn start(claude_dir: &Path, args: &[&str]) -> Server {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_claude-live"));
+        let mut command = Command::new(binary());
         command.args(["--port", "0", "--claude"]).arg(claude_dir).args(args);
         let (process, line) = Process::start_and_hear(&mut command);
         let address = line.trim_end().trim_end_matches('/').rsplit('/').next();
@@ -45,6 +46,12 @@ impl Server {
         let health: Value = serde_json::from_slice(&self.get("/healthz")).expect("it is JSON");
         health["counters"][name].as_u64().expect("the counter is there")
     }
+}
+
+/// What is measured: `$CLAUDE_LIVE`, which `make bench` sets to what `make dist` built, or what cargo built.
+pub(crate) fn binary() -> PathBuf {
+    let built = env!("CARGO_BIN_EXE_claude-live");
+    env::var_os("CLAUDE_LIVE").map_or_else(|| PathBuf::from(built), PathBuf::from)
 }
 
 /// The head of a request; peers ask for the `Accept`.
