@@ -13,6 +13,7 @@ use crate::event::{Data, Draft, Fault, FileChanged, Notice};
 use crate::health::Health;
 use crate::history;
 use crate::hub::{Hub, RING_EVENTS};
+use crate::log;
 use crate::tail::{self, Kept, Line, Reason, Tail};
 use crate::watch::{self, Change, Watch};
 
@@ -153,16 +154,15 @@ impl History {
             Reason::Replaced => ("replaced", "another history file is in the place of the old one"),
             Reason::Removed => ("removed", "the history file was removed"),
         };
-        let notice = Notice {
-            kind: "history.reset",
-            msg: format!("{msg}; {} of its known lines are still there", kept.len()),
-            reason: Some(reason),
-            ..Notice::default()
-        };
+        let msg = format!("{msg}; {} of its known lines are still there", kept.len());
+        log::info(&msg);
+        let notice =
+            Notice { kind: "history.reset", msg, reason: Some(reason), ..Notice::default() };
         self.hub.publish(Draft::new(None, &Data::Notice(notice)));
     }
 
     fn notice(&self, kind: &'static str, msg: &str) {
+        log::info(msg);
         let notice = Notice { kind, msg: msg.to_owned(), ..Notice::default() };
         self.hub.publish(Draft::new(None, &Data::Notice(notice)));
     }
@@ -231,15 +231,14 @@ pub(crate) fn shown(claude_dir: &Path, path: &Path) -> String {
 }
 
 fn fault(kind: &'static str, msg: String, path: &str) -> Draft {
+    log::warn(format_args!("cannot read `{path}`: {msg}"));
     Draft::new(None, &Data::Error(Fault { kind, msg, path: Some(path.to_owned()) }))
 }
 
 fn recovered(path: &str) -> Draft {
-    let notice = Notice {
-        kind: "source.recovered",
-        msg: format!("`{path}` can be read again"),
-        path: Some(path.to_owned()),
-        ..Notice::default()
-    };
+    let msg = format!("`{path}` can be read again");
+    log::info(&msg);
+    let notice =
+        Notice { kind: "source.recovered", msg, path: Some(path.to_owned()), ..Notice::default() };
     Draft::new(None, &Data::Notice(notice))
 }

@@ -4,6 +4,7 @@
 //! takes connections and gives each a thread of its own; the main thread wires them and waits.
 
 mod args;
+mod browser;
 mod demo;
 mod error;
 mod event;
@@ -13,6 +14,10 @@ mod history;
 mod http;
 mod hub;
 mod ids;
+mod log;
+mod metrics;
+mod options;
+mod service;
 mod tail;
 mod watch;
 mod worker;
@@ -49,11 +54,16 @@ const WATCH_POLL: Duration = Duration::from_millis(500);
 const DEMO_STEP: Duration = Duration::from_millis(30);
 
 fn main() -> ExitCode {
-    let environment =
-        Environment { config_dir: env::var_os("CLAUDE_CONFIG_DIR"), home: env::home_dir() };
+    let environment = Environment {
+        config_dir: env::var_os("CLAUDE_CONFIG_DIR"),
+        home: env::var_os("HOME").map(PathBuf::from),
+    };
     let outcome = match args::parse(env::args_os().skip(1), environment) {
         Ok(Command::Run(args)) => run(&args),
-        Ok(Command::Help) => print(args::HELP),
+        Ok(Command::Service(kind, args)) => print_service(kind, &args),
+        Ok(Command::Completions(shell)) => print(&options::completions(shell)),
+        Ok(Command::Man) => print(&options::man()),
+        Ok(Command::Help) => print(&options::help()),
         Ok(Command::Version) => print(concat!("claude-live ", env!("CARGO_PKG_VERSION"), "\n")),
         Err(error) => Err(error),
     };
@@ -68,21 +78,24 @@ fn main() -> ExitCode {
 
 /// Follows and serves for as long as the process lives.
 fn run(args: &Args) -> Result<(), Error> {
+    if args.quiet {
+        log::be_quiet();
+    }
     let listener = bind(SocketAddr::new(args.host, args.port))?;
     let address = listener.local_addr().map_err(Error::Thread)?;
     let guard = Guard::new(address, &args.allow_hosts, token(args)?);
     let assets = Assets::new(args.static_dir.as_deref())?;
     let Some(claude_dir) = &args.claude_dir else {
         let demo = Demo::create().map_err(Error::Demo)?;
-        eprintln!("claude-live: the demo writes to `{}`", demo.dir().display());
+        log::info(format_args!("the demo writes to `{}`", demo.dir().display()));
         if let Some(warning) = demo.warning() {
-            eprintln!("claude-live: {warning}");
+            log::warn(warning);
         }
         let dir = demo.dir().to_owned();
         let _writer = write_demo(demo)?;
         return serve(args, &dir, listener, guard, assets);
     };
-    eprintln!("claude-live: following `{}`", claude_dir.display());
+    log::info(format_args!("following `{}`", claude_dir.display()));
     serve(args, claude_dir, listener, guard, assets)
 }
 
@@ -121,8 +134,23 @@ fn serve(
     http::serve(alarm("accept"), listener, site).map_err(Error::Thread)?;
 
     print(&format!("listening on http://{address}/\n"))?;
+    if args.open {
+        browser::open(address);
+    }
     let thread = ended.recv().expect("a sender lives in this function");
     Err(Error::Ended(thread))
+}
+
+fn print_service(kind: service::Kind, args: &Args) -> Result<(), Error> {
+    let home = env::var_os("HOME").map(PathBuf::from);
+    let service = service::Service {
+        program: &env::current_exe().map_err(Error::Program)?,
+        words: &args.words(),
+        max_connections: args.max_connections,
+        is_demo: args.claude_dir.is_none(),
+        home: home.as_deref(),
+    };
+    print(&service::print(kind, &service))
 }
 
 fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
@@ -157,7 +185,7 @@ fn write_demo(mut demo: Demo) -> Result<Worker, Error> {
     worker::spawn(Alarm { name: "demo", sender }, move |now| {
         let written = demo.step(now);
         if let (true, Err(error)) = (could_write, &written) {
-            eprintln!("claude-live: the demo cannot write: {error}");
+            log::warn(format_args!("the demo cannot write: {error}"));
         }
         could_write = written.is_ok();
         DEMO_STEP
@@ -175,18 +203,16 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(more: bool, streams: usize, poll_ms: u64, wanted: Duration) {
-        assert_eq!(pause(more, streams, Duration::from_millis(poll_ms)), wanted);
+    fn check(more: bool, is_streaming: bool, poll_ms: u64, wanted: Duration) {
+        assert_eq!(pause(more, is_streaming, Duration::from_millis(poll_ms)), wanted);
     }
 
     #[test]
     fn the_tailer_sleeps_as_long_as_nobody_waits_and_lets_streams_keep_up_with_a_burst() {
-        check(false, 0, 20, Duration::from_millis(100));
-        check(false, 0, 250, Duration::from_millis(250));
-        check(false, 1, 20, Duration::from_millis(20));
-        check(true, 0, 20, Duration::ZERO);
-        check(true, 1, 20, Duration::from_millis(1));
-        check(true, 400, 20, Duration::from_millis(60));
-        check(true, usize::MAX, 20, Duration::from_millis(100));
+        check(false, false, 20, Duration::from_millis(100));
+        check(false, false, 250, Duration::from_millis(250));
+        check(false, true, 20, Duration::from_millis(20));
+        check(true, false, 20, Duration::ZERO);
+        check(true, true, 20, Duration::from_millis(1));
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::program::{Frame, Program, Stream, append, prompt, raw_line, wait_until};
+use crate::program::{Program, Stream, append, prompt, raw_line, wait_until};
 
 /// Long enough for several polls: what has not come by then is held back.
 const SEVERAL_POLLS: Duration = Duration::from_millis(500);
