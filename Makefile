@@ -8,7 +8,8 @@ target_dir = $(or $(CARGO_TARGET_DIR),target)
 dist = $(target_dir)/dist/claude-live
 installed = $(DESTDIR)$(PREFIX)
 
-# This machine's architecture: with musl where its target is installed, else with a static glibc where there is one.
+# This machine's architecture: with musl where its target is installed, else with a static glibc where there is one. That is
+# 0.8 MB larger, so what is ours is then made smaller, at the price of a third of the speed at which lines are read.
 host := $(shell rustc --version --verbose | sed -n 's/^host: //p')
 musl := $(subst -gnu,-musl,$(host))
 triple := $(if $(wildcard $(shell rustc --print sysroot)/lib/rustlib/$(musl)),$(musl),$(host))
@@ -58,7 +59,7 @@ fmt: ## format the sources
 	$(CARGO) fmt
 
 dist: ## build the binary to hand on, static and stripped, and print its SHA-256
-	@RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --release --locked --quiet --target $(triple)
+	@$(if $(findstring -gnu,$(triple)),CARGO_PROFILE_RELEASE_OPT_LEVEL=s) RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --release --locked --quiet --target $(triple)
 	@mkdir -p $(dir $(dist))
 	@cp $(target_dir)/$(triple)/release/claude-live $(dist)
 	@cd $(dir $(dist)) && { sha256sum claude-live || shasum -a 256 claude-live; } >claude-live.sha256

@@ -256,7 +256,7 @@ impl Visitor<'_> for TextVisitor {
     }
 
     fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Text, E> {
-        Ok(Text(String::from_utf8_lossy(bytes).into_owned()))
+        Ok(Text(lossy(bytes).into_owned()))
     }
 }
 
