@@ -2,47 +2,16 @@
 //!
 //! Invariant: nothing is read or written but the arguments and two environment variables, which tests pass in.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
+use std::path::{self, Path, PathBuf};
 use std::time::Duration;
 
 use lexopt::prelude::*;
 
 use crate::error::Error;
-
-/// What `--help` prints; the README repeats it, and a test compares the two.
-pub(crate) const HELP: &str = "\
-claude-live follows what Claude Code writes under ~/.claude and serves it live:
-a page, a backlog as JSON and a stream of Server-Sent Events. It only reads.
-
-Usage: claude-live [OPTIONS]
-
-What to follow
-  --claude DIR          Claude directory [$CLAUDE_CONFIG_DIR, else ~/.claude]
-  --watch PATH          report changes of this file too; a relative path is
-                        taken from the Claude directory; may be repeated
-  --poll MS             look for new lines every MS milliseconds while a stream
-                        is open [20]; otherwise every 100, or MS if that is more
-  --demo                follow a made-up Claude directory that keeps being
-                        written to, and remove it at the end
-
-Where to serve
-  --host ADDRESS        IP address to listen on [127.0.0.1]; any but a loopback
-                        address needs --token-file
-  --port PORT           0 picks a free one [8080]
-  --token-file FILE     ask every client for the token in FILE
-  --allow-host NAME     answer requests for this host name too, as a proxy
-                        passes them on; may be repeated
-  --max-connections N   open at a time, 3/4 of them streams [512]
-  --static DIR          serve the page's files from DIR, to work on them
-
-  --help                print this
-  --version             print the version
-
-Prints `listening on http://ADDRESS:PORT/` on stdout, everything else on stderr.
-Exit codes: 0 asked to print, 1 cannot run, 2 bad arguments.
-";
+use crate::options::Shell;
+use crate::service;
 
 /// Milliseconds between polls that are accepted: an hour is already no following.
 const POLL_MS: std::ops::RangeInclusive<u64> = 1..=3_600_000;
@@ -50,10 +19,22 @@ const POLL_MS: std::ops::RangeInclusive<u64> = 1..=3_600_000;
 /// Connections that are accepted as a bound: four are one page beside three streams.
 const MAX_CONNECTIONS: std::ops::RangeInclusive<usize> = 4..=100_000;
 
+/// What `--print-service` can be asked for.
+const KINDS: [(&str, service::Kind); 2] =
+    [("systemd", service::Kind::Systemd), ("launchd", service::Kind::Launchd)];
+
+/// What `--print-completions` can be asked for.
+const SHELLS: [(&str, Shell); 3] =
+    [("bash", Shell::Bash), ("zsh", Shell::Zsh), ("fish", Shell::Fish)];
+
 /// What the command line asks for.
 #[derive(Debug)]
 pub(crate) enum Command {
     Run(Args),
+    /// Print what makes the system run it so at login.
+    Service(service::Kind, Args),
+    Completions(Shell),
+    Man,
     Help,
     Version,
 }
@@ -71,6 +52,8 @@ pub(crate) struct Args {
     pub(crate) allow_hosts: Vec<String>,
     pub(crate) max_connections: usize,
     pub(crate) static_dir: Option<PathBuf>,
+    pub(crate) open: bool,
+    pub(crate) quiet: bool,
 }
 
 /// Where the Claude directory is by default.
@@ -92,12 +75,12 @@ where
     I::Item: Into<OsString>,
 {
     let mut parser = lexopt::Parser::from_args(args);
-    let mut demo = false;
+    let (mut demo, mut service) = (false, None);
     let mut args = Args::default();
     while let Some(argument) = parser.next().map_err(usage)? {
         match argument {
-            Long("claude") => args.claude_dir = Some(path(&mut parser, "--claude")?),
-            Long("watch") => args.watch.push(path(&mut parser, "--watch")?),
+            Long("claude") => args.claude_dir = Some(path_of(&mut parser, "--claude")?),
+            Long("watch") => args.watch.push(path_of(&mut parser, "--watch")?),
             Long("poll") => {
                 let ms = number(&mut parser, "--poll", POLL_MS)?;
                 args.poll = Duration::from_millis(ms);
@@ -105,17 +88,36 @@ where
             Long("demo") => demo = true,
             Long("host") => args.host = host(&mut parser)?,
             Long("port") => args.port = number(&mut parser, "--port", 0..=u16::MAX)?,
-            Long("token-file") => args.token_file = Some(path(&mut parser, "--token-file")?),
+            Long("token-file") => args.token_file = Some(path_of(&mut parser, "--token-file")?),
             Long("allow-host") => args.allow_hosts.push(host_name(&mut parser)?),
             Long("max-connections") => {
                 args.max_connections = number(&mut parser, "--max-connections", MAX_CONNECTIONS)?;
             }
-            Long("static") => args.static_dir = Some(path(&mut parser, "--static")?),
+            Long("static") => args.static_dir = Some(path_of(&mut parser, "--static")?),
+            Long("open") => args.open = true,
+            Long("quiet") => args.quiet = true,
+            Long("print-service") => {
+                service = Some(one_of(&mut parser, "--print-service", &KINDS)?)
+            }
+            Long("print-completions") => {
+                let shell = one_of(&mut parser, "--print-completions", &SHELLS)?;
+                return Ok(Command::Completions(shell));
+            }
+            Long("print-man") => return Ok(Command::Man),
             Long("help") | Short('h') => return Ok(Command::Help),
             Long("version") | Short('V') => return Ok(Command::Version),
             _ => return Err(usage(argument.unexpected())),
         }
     }
+    let args = complete(args, demo, environment)?;
+    Ok(match service {
+        Some(kind) => Command::Service(kind, args),
+        None => Command::Run(args),
+    })
+}
+
+/// Checks what single options cannot say, and fills in the directory.
+fn complete(mut args: Args, demo: bool, environment: Environment) -> Result<Args, Error> {
     if demo && args.claude_dir.is_some() {
         return Err(Error::Usage("--demo makes its own folder: leave --claude away".to_owned()));
     }
@@ -129,7 +131,63 @@ where
             args.host
         )));
     }
-    Ok(Command::Run(args))
+    Ok(args)
+}
+
+impl Args {
+    /// The options that ask for the same from any directory, without `--open`, in an order that is always the same.
+    pub(crate) fn words(&self) -> Vec<OsString> {
+        let defaults = Args::default();
+        let mut words = Words::default();
+        match &self.claude_dir {
+            Some(dir) => words.path("--claude", dir),
+            None => words.flag("--demo", true),
+        }
+        // Relative ones are relative to the Claude directory, not to where the program is started.
+        self.watch.iter().for_each(|path| words.option("--watch", path));
+        if self.poll != defaults.poll {
+            words.option("--poll", self.poll.as_millis().to_string());
+        }
+        if self.host != defaults.host {
+            words.option("--host", self.host.to_string());
+        }
+        if self.port != defaults.port {
+            words.option("--port", self.port.to_string());
+        }
+        self.token_file.iter().for_each(|path| words.path("--token-file", path));
+        self.allow_hosts.iter().for_each(|name| words.option("--allow-host", name));
+        if self.max_connections != defaults.max_connections {
+            words.option("--max-connections", self.max_connections.to_string());
+        }
+        self.static_dir.iter().for_each(|dir| words.path("--static", dir));
+        words.flag("--quiet", self.quiet);
+        words.0
+    }
+}
+
+/// A command line being put together. A value stands behind a `=`, so that one which begins with a dash is one.
+#[derive(Default)]
+struct Words(Vec<OsString>);
+
+impl Words {
+    fn option(&mut self, name: &str, value: impl AsRef<OsStr>) {
+        let mut word = OsString::from(name);
+        word.push("=");
+        word.push(value);
+        self.0.push(word);
+    }
+
+    fn path(&mut self, name: &str, path: &Path) {
+        // Fails only without a current directory, and then there is nothing to be relative to.
+        let path = path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        self.option(name, path);
+    }
+
+    fn flag(&mut self, name: &str, is_given: bool) {
+        if is_given {
+            self.0.push(OsString::from(name));
+        }
+    }
 }
 
 impl Default for Args {
@@ -144,6 +202,8 @@ impl Default for Args {
             allow_hosts: Vec::new(),
             max_connections: 512,
             static_dir: None,
+            open: false,
+            quiet: false,
         }
     }
 }
@@ -162,7 +222,7 @@ fn default_dir(environment: Environment) -> Result<PathBuf, Error> {
     }
 }
 
-fn path(parser: &mut lexopt::Parser, option: &str) -> Result<PathBuf, Error> {
+fn path_of(parser: &mut lexopt::Parser, option: &str) -> Result<PathBuf, Error> {
     let value = parser.value().map_err(usage)?;
     if value.is_empty() {
         return Err(Error::Usage(format!("{option} ``: expected a path")));
@@ -186,6 +246,18 @@ where
     value.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| {
         let (low, high) = (range.start(), range.end());
         Error::Usage(format!("{option} `{value}`: expected a whole number from {low} to {high}"))
+    })
+}
+
+fn one_of<T: Copy>(
+    parser: &mut lexopt::Parser,
+    option: &str,
+    choices: &[(&str, T)],
+) -> Result<T, Error> {
+    let value = text(parser)?;
+    choices.iter().find(|(word, _)| *word == value).map(|(_, choice)| *choice).ok_or_else(|| {
+        let words: Vec<_> = choices.iter().map(|(word, _)| format!("`{word}`")).collect();
+        Error::Usage(format!("{option} `{value}`: expected {}", words.join(" or ")))
     })
 }
 
@@ -214,6 +286,7 @@ fn host_name(parser: &mut lexopt::Parser) -> Result<String, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options;
 
     fn run(args: &[&str]) -> Result<Command, Error> {
         let home = Some(PathBuf::from("/home/u"));
@@ -281,6 +354,8 @@ mod tests {
                 "9",
                 "--static",
                 "s",
+                "--open",
+                "--quiet",
             ],
             Args {
                 claude_dir: Some("/c".into()),
@@ -292,10 +367,64 @@ mod tests {
                 allow_hosts: vec!["x.example".into()],
                 max_connections: 9,
                 static_dir: Some("s".into()),
+                open: true,
+                quiet: true,
             },
         );
         check(&["--demo"], Args::default());
         check(&["--host", "LocalHost"], defaults());
+    }
+
+    #[test]
+    fn the_words_of_arguments_ask_for_the_same_again() {
+        let lines: [&[&str]; 4] = [
+            &[],
+            &["--demo", "--quiet"],
+            &["--claude", "/c d", "--watch", "-a", "--watch=b", "--poll=5", "--max-connections=9"],
+            &["--host=::", "--port=0", "--token-file=/t", "--allow-host=x", "--static=/s"],
+        ];
+        for line in lines {
+            let Ok(Command::Run(args)) = run(line) else { panic!("{line:?}") };
+            let words = args.words();
+            let again = parse(words, Environment::default()).unwrap();
+            assert!(matches!(again, Command::Run(again) if again == args), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn the_words_name_files_from_the_root_and_do_not_open_a_browser() {
+        let Ok(Command::Run(args)) = run(&["--claude", "c", "--open"]) else { panic!() };
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(args.words(), [format!("--claude={}/c", here.display())].map(OsString::from));
+    }
+
+    #[test]
+    fn every_option_of_the_help_is_known_and_takes_a_value_when_it_says_so() {
+        for option in options::all() {
+            let error = run(&[option.name]).err().map(|error| error.to_string());
+            let wants_value = error.is_some_and(|error| {
+                assert!(error.contains("missing argument"), "{error}");
+                true
+            });
+            assert_eq!(wants_value, option.takes_value(), "{}", option.name);
+        }
+    }
+
+    #[test]
+    fn what_is_to_be_printed_is_named() {
+        assert!(matches!(
+            run(&["--print-service", "systemd", "--port=1"]),
+            Ok(Command::Service(service::Kind::Systemd, Args { port: 1, .. }))
+        ));
+        assert!(matches!(
+            run(&["--print-completions=fish"]),
+            Ok(Command::Completions(Shell::Fish))
+        ));
+        assert!(matches!(run(&["--print-man"]), Ok(Command::Man)));
+        check_error(
+            &["--print-service=runit"],
+            "--print-service `runit`: expected `systemd` or `launchd`",
+        );
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(crate) enum Error {
     Demo(io::Error),
     Thread(io::Error),
     Stdout(io::Error),
+    /// Where the program itself lies is not known.
+    Program(io::Error),
     /// A thread that should run for as long as the program has ended.
     Ended(&'static str),
 }
@@ -44,6 +46,7 @@ impl fmt::Display for Error {
             Error::Demo(cause) => write!(f, "cannot write the demo's folder: {cause}"),
             Error::Thread(cause) => write!(f, "cannot start a thread: {cause}"),
             Error::Stdout(cause) => write!(f, "cannot write to standard output: {cause}"),
+            Error::Program(cause) => write!(f, "cannot tell where this program lies: {cause}"),
             Error::Ended(thread) => write!(f, "the thread `{thread}` ended, which it should not"),
         }
     }

@@ -13,6 +13,7 @@ use crate::event::{Data, Draft, Fault, FileChanged, Notice};
 use crate::health::Health;
 use crate::history;
 use crate::hub::{Hub, RING_EVENTS};
+use crate::log;
 use crate::tail::{self, Kept, Line, Reason, Tail};
 use crate::watch::{self, Change, Watch};
 
@@ -28,6 +29,13 @@ pub(crate) const WATCHED: [&str; 2] = ["stats-cache.json", "state/component-regi
 /// three pauses to catch up before the ring moves on under it.
 const BATCH: usize = RING_EVENTS / 4;
 
+/// Bytes of lines after which a batch ends for the same reason; as events they are about twice as many.
+const BATCH_BYTES: usize = 1024 * 1024;
+
+/// How long a burst waits for readers that are half a ring behind. One that has stalled holds the others up for as long,
+/// once; a burst smaller than that never waits.
+const READER_TIME: Duration = Duration::from_millis(250);
+
 /// Follows the history file into the hub.
 pub(crate) struct History {
     tail: Tail,
@@ -35,6 +43,8 @@ pub(crate) struct History {
     waiting: VecDeque<tail::Item>,
     /// There was more to read at the last poll.
     more: bool,
+    /// Since when the next batch has been waiting for readers.
+    held_since: Option<Duration>,
     path: String,
     hub: Arc<Hub>,
     health: Arc<Health>,
@@ -45,7 +55,15 @@ impl History {
         let path = history_path(claude_dir);
         let shown = path.to_string_lossy().into_owned();
         let tail = Tail::new(path, RING_EVENTS, history::is_whole);
-        History { tail, waiting: VecDeque::new(), more: false, path: shown, hub, health }
+        History {
+            tail,
+            waiting: VecDeque::new(),
+            more: false,
+            held_since: None,
+            path: shown,
+            hub,
+            health,
+        }
     }
 
     /// Reads what is there at the start: the backlog, of which no stream is told.
@@ -65,14 +83,43 @@ impl History {
             self.more = poll.more;
             self.health.set_history(self.tail.status());
         }
-        let batch = self.waiting.len().min(BATCH);
-        for item in self.waiting.drain(..batch).collect::<Vec<_>>() {
-            self.take_in(item, take_in);
+        if self.waiting.is_empty() {
+            return self.more;
         }
-        if batch > 0 {
-            self.hub.tell();
+        if !self.is_held(now) {
+            self.publish_batch(take_in);
         }
         self.more || !self.waiting.is_empty()
+    }
+
+    /// Whether readers have to catch up before the ring may move on.
+    fn is_held(&mut self, now: Duration) -> bool {
+        if !self.hub.is_far_ahead() {
+            self.held_since = None;
+            return false;
+        }
+        let since = *self.held_since.get_or_insert(now);
+        let is_over = now >= since + READER_TIME;
+        if is_over {
+            self.hub.leave_behind();
+            self.held_since = None;
+        }
+        !is_over
+    }
+
+    fn publish_batch(&mut self, take_in: fn(&Hub, Draft) -> u64) {
+        let mut left_bytes = BATCH_BYTES;
+        for _ in 0..BATCH {
+            let Some(item) = self.waiting.pop_front() else { break };
+            if let tail::Item::Line(line) = &item {
+                left_bytes = left_bytes.saturating_sub(line.bytes.len());
+            }
+            self.take_in(item, take_in);
+            if left_bytes == 0 {
+                break;
+            }
+        }
+        self.hub.tell();
     }
 
     fn take_in(&self, item: tail::Item, take_in: fn(&Hub, Draft) -> u64) {
@@ -107,16 +154,15 @@ impl History {
             Reason::Replaced => ("replaced", "another history file is in the place of the old one"),
             Reason::Removed => ("removed", "the history file was removed"),
         };
-        let notice = Notice {
-            kind: "history.reset",
-            msg: format!("{msg}; {} of its known lines are still there", kept.len()),
-            reason: Some(reason),
-            ..Notice::default()
-        };
+        let msg = format!("{msg}; {} of its known lines are still there", kept.len());
+        log::info(&msg);
+        let notice =
+            Notice { kind: "history.reset", msg, reason: Some(reason), ..Notice::default() };
         self.hub.publish(Draft::new(None, &Data::Notice(notice)));
     }
 
     fn notice(&self, kind: &'static str, msg: &str) {
+        log::info(msg);
         let notice = Notice { kind, msg: msg.to_owned(), ..Notice::default() };
         self.hub.publish(Draft::new(None, &Data::Notice(notice)));
     }
@@ -185,15 +231,14 @@ pub(crate) fn shown(claude_dir: &Path, path: &Path) -> String {
 }
 
 fn fault(kind: &'static str, msg: String, path: &str) -> Draft {
+    log::warn(format_args!("cannot read `{path}`: {msg}"));
     Draft::new(None, &Data::Error(Fault { kind, msg, path: Some(path.to_owned()) }))
 }
 
 fn recovered(path: &str) -> Draft {
-    let notice = Notice {
-        kind: "source.recovered",
-        msg: format!("`{path}` can be read again"),
-        path: Some(path.to_owned()),
-        ..Notice::default()
-    };
+    let msg = format!("`{path}` can be read again");
+    log::info(&msg);
+    let notice =
+        Notice { kind: "source.recovered", msg, path: Some(path.to_owned()), ..Notice::default() };
     Draft::new(None, &Data::Notice(notice))
 }

@@ -1,4 +1,4 @@
-//! What `GET /healthz` tells: the version, what is followed and since when, and counters since the start.
+//! What `GET /healthz` and `GET /metrics` tell: the version, what is followed and since when, and counters since the start.
 //!
 //! Invariant: never a prompt's text, only names of files and numbers.
 
@@ -8,10 +8,11 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::event::print_time;
 use crate::hub::Hub;
+use crate::metrics::{Kind, Metrics, snake_case};
 use crate::tail::Status;
 
 /// See the module. Shared by every thread.
@@ -89,7 +90,7 @@ impl Health {
         history.status = status;
     }
 
-    /// The whole answer.
+    /// The whole answer of `/healthz`.
     pub(crate) fn json(&self, hub: &Hub) -> Vec<u8> {
         let history = self.history.lock();
         let report = Report {
@@ -105,27 +106,58 @@ impl Health {
                 followed_since: history.followed_since.map(print_time),
             },
             watched: &self.watched,
-            counters: self.counters.report(hub),
+            counters: CountersReport(&self.counters, hub),
             last_event_id: hub.last_id(),
         };
         serde_json::to_vec(&report).expect("a report of numbers and strings is JSON")
     }
 }
 
-impl Counters {
-    fn report(&self, hub: &Hub) -> CountersReport {
-        CountersReport {
-            lines: self.lines.get(),
-            parse_errors: self.parse_errors.get(),
-            oversized_lines: self.oversized_lines.get(),
-            resets: self.resets.get(),
-            subscribers: hub.subscribers() as u64,
-            events_published: hub.published(),
-            resyncs: self.resyncs.get(),
-            connections: self.connections.get(),
-            dropped_streams: self.dropped_streams.get(),
-            refused_connections: self.refused_connections.get(),
+impl Health {
+    /// The whole answer of `/metrics`.
+    pub(crate) fn metrics(&self, hub: &Hub) -> Vec<u8> {
+        let status = self.history.lock().status;
+        let started = self.started_at.as_millisecond() as f64 / 1e3;
+        let mut metrics = Metrics::default();
+        metrics.add_version(env!("CARGO_PKG_VERSION"));
+        let mut gauge = |name, help, value: f64| metrics.add(name, Kind::Gauge, help, value);
+        gauge("start_time_seconds", "When the program started, in seconds since 1970.", started);
+        gauge("history_exists", "1 if the history file is there.", f64::from(status.exists));
+        gauge("history_size_bytes", "Size of the history file.", status.size_bytes as f64);
+        gauge("history_read_bytes", "How far the history is read.", status.read_bytes as f64);
+        for reading in self.counters.readings(hub) {
+            metrics.add(&snake_case(reading.name), reading.kind, reading.help, reading.value);
         }
+        metrics.into_bytes()
+    }
+}
+
+/// A counter at this moment.
+struct Reading {
+    /// As `/healthz` spells it.
+    name: &'static str,
+    kind: Kind,
+    help: &'static str,
+    value: u64,
+}
+
+impl Counters {
+    #[rustfmt::skip] // A table.
+    fn readings(&self, hub: &Hub) -> [Reading; 10] {
+        let counter = |name, help, value| Reading { name, kind: Kind::Counter, help, value };
+        let gauge = |name, help, value| Reading { name, kind: Kind::Gauge, help, value };
+        [
+            counter("lines", "Lines of the history that were read.", self.lines.get()),
+            counter("parseErrors", "Lines that are no JSON object.", self.parse_errors.get()),
+            counter("oversizedLines", "Lines over 1 MiB.", self.oversized_lines.get()),
+            counter("resets", "Times that the history was cut, rewritten or replaced.", self.resets.get()),
+            gauge("subscribers", "Streams that are open.", hub.subscribers() as u64),
+            counter("eventsPublished", "Events that were sent to the streams.", hub.published()),
+            counter("resyncs", "Times that a stream could not be resumed.", self.resyncs.get()),
+            gauge("connections", "Connections that are open.", self.connections.get()),
+            counter("droppedStreams", "Streams whose client stopped reading.", self.dropped_streams.get()),
+            counter("refusedConnections", "Connections and streams for which there was no room.", self.refused_connections.get()),
+        ]
     }
 }
 
@@ -138,7 +170,7 @@ struct Report<'a> {
     claude_dir: &'a str,
     history: HistoryReport<'a>,
     watched: &'a [String],
-    counters: CountersReport,
+    counters: CountersReport<'a>,
     last_event_id: u64,
 }
 
@@ -152,17 +184,11 @@ struct HistoryReport<'a> {
     followed_since: Option<String>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct CountersReport {
-    lines: u64,
-    parse_errors: u64,
-    oversized_lines: u64,
-    resets: u64,
-    subscribers: u64,
-    events_published: u64,
-    resyncs: u64,
-    connections: u64,
-    dropped_streams: u64,
-    refused_connections: u64,
+struct CountersReport<'a>(&'a Counters, &'a Hub);
+
+impl Serialize for CountersReport<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let readings = self.0.readings(self.1);
+        serializer.collect_map(readings.map(|reading| (reading.name, reading.value)))
+    }
 }

@@ -13,6 +13,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread::{self, Thread};
 use std::time::Instant;
 
@@ -48,9 +49,20 @@ struct Events {
 
 #[derive(Default)]
 struct Subscribers {
-    waiting: HashMap<u64, (Sender<()>, Thread)>,
+    readers: HashMap<u64, Arc<Reader>>,
     next_key: u64,
 }
+
+/// What the hub knows of a subscriber.
+struct Reader {
+    news: Sender<()>,
+    thread: Thread,
+    /// The last id that was sent, or [`NOT_WAITED_FOR`].
+    read_id: AtomicU64,
+}
+
+/// In place of an id: the reader has not begun, or has been left behind and has not caught up since.
+const NOT_WAITED_FOR: u64 = u64::MAX;
 
 /// What a stream that has seen everything up to an id is to be sent.
 pub(crate) enum Replay {
@@ -97,10 +109,27 @@ impl Hub {
 
     /// Tells every subscriber that there is something.
     pub(crate) fn tell(&self) {
-        for (sender, thread) in self.subscribers.lock().waiting.values() {
+        for reader in self.subscribers.lock().readers.values() {
             // A full channel already says so, and whoever filled it wakes the thread.
-            if sender.try_send(()).is_ok() {
-                thread.unpark();
+            if reader.news.try_send(()).is_ok() {
+                reader.thread.unpark();
+            }
+        }
+    }
+
+    /// Whether some reader has half a ring still to read. Whoever publishes a burst waits a moment then, so that the ring does
+    /// not move on under readers that do read; those that do not are left behind with [`Hub::leave_behind`].
+    pub(crate) fn is_far_ahead(&self) -> bool {
+        let half_id = self.events.lock().all.half_id();
+        self.subscribers.lock().readers.values().any(|reader| reader.is_before(half_id))
+    }
+
+    /// Does not wait any more for those that [`Hub::is_far_ahead`] speaks of, until they have caught up.
+    pub(crate) fn leave_behind(&self) {
+        let half_id = self.events.lock().all.half_id();
+        for reader in self.subscribers.lock().readers.values() {
+            if reader.is_before(half_id) {
+                reader.read_id.store(NOT_WAITED_FOR, Relaxed);
             }
         }
     }
@@ -123,11 +152,13 @@ impl Hub {
     /// Registers the calling thread for the news of later events. Ask [`Hub::replay_since`] after, not before.
     pub(crate) fn subscribe(self: &Arc<Hub>) -> Subscription {
         let (sender, news) = bounded(1);
+        let read_id = AtomicU64::new(NOT_WAITED_FOR);
+        let reader = Arc::new(Reader { news: sender, thread: thread::current(), read_id });
         let mut subscribers = self.subscribers.lock();
         let key = subscribers.next_key;
         subscribers.next_key += 1;
-        subscribers.waiting.insert(key, (sender, thread::current()));
-        Subscription { news, key, hub: Arc::clone(self) }
+        subscribers.readers.insert(key, Arc::clone(&reader));
+        Subscription { news, reader, key, hub: Arc::clone(self) }
     }
 
     /// What came after the event with this id, as far as it fits into `max_bytes`, but one event at least: what a reader holds while it
@@ -180,7 +211,7 @@ impl Hub {
     }
 
     pub(crate) fn subscribers(&self) -> usize {
-        self.subscribers.lock().waiting.len()
+        self.subscribers.lock().readers.len()
     }
 }
 
@@ -223,6 +254,17 @@ impl Ring {
         }
     }
 
+    /// The id from which on half a full ring follows; 0 while there are fewer events.
+    fn half_id(&self) -> u64 {
+        let mut bytes = 0;
+        let newer_half = self.queue.iter().rev().take(RING_EVENTS / 2).take_while(|event| {
+            bytes += cost(event);
+            bytes <= RING_BYTES / 2
+        });
+        let count = newer_half.count();
+        self.queue.iter().rev().nth(count).map_or(0, |event| event.id())
+    }
+
     /// Of the history events up to the id `newest`, puts those in `moved` in their old selves' places and drops the others.
     fn replace(&mut self, newest: u64, moved: &HashMap<u64, Arc<Event>>) {
         self.queue.retain_mut(|event| {
@@ -241,15 +283,36 @@ fn cost(event: &Event) -> usize {
     event.frame().len() + EVENT_OVERHEAD_BYTES
 }
 
+impl Reader {
+    fn is_before(&self, id: u64) -> bool {
+        self.read_id.load(Relaxed) < id
+    }
+}
+
 /// A place among the hub's subscribers, given up on drop.
 pub(crate) struct Subscription {
     /// Has a token when something was published since the last one was taken.
     news: Receiver<()>,
+    reader: Arc<Reader>,
     key: u64,
     hub: Arc<Hub>,
 }
 
 impl Subscription {
+    /// Notes that everything up to this id was sent, and there may be more.
+    pub(crate) fn has_read(&self, id: u64) {
+        // One that was left behind stays so.
+        let _ = self
+            .reader
+            .read_id
+            .fetch_update(Relaxed, Relaxed, |before| (before != NOT_WAITED_FOR).then_some(id));
+    }
+
+    /// Notes that everything up to this id was sent, and that there was no more.
+    pub(crate) fn has_caught_up(&self, id: u64) {
+        self.reader.read_id.store(id, Relaxed);
+    }
+
     /// Waits for the news that something was published. Returns whether there was any before the deadline. To be called by
     /// the thread that subscribed.
     ///
@@ -271,7 +334,7 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.hub.subscribers.lock().waiting.remove(&self.key);
+        self.hub.subscribers.lock().readers.remove(&self.key);
     }
 }
 

@@ -4,6 +4,7 @@
 //! takes connections and gives each a thread of its own; the main thread wires them and waits.
 
 mod args;
+mod browser;
 mod demo;
 mod error;
 mod event;
@@ -13,6 +14,10 @@ mod history;
 mod http;
 mod hub;
 mod ids;
+mod log;
+mod metrics;
+mod options;
+mod service;
 mod tail;
 mod watch;
 mod worker;
@@ -20,7 +25,6 @@ mod worker;
 use std::env;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -41,11 +45,7 @@ use crate::worker::{Alarm, Worker};
 const IDLE_POLL: Duration = Duration::from_millis(100);
 
 /// Pause between two batches of a burst, so that streams send the one before the next comes.
-const BATCH_PAUSE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_millis(100);
-
-/// What each stream adds to that pause: the time that waking it and writing a batch takes. It does not depend on how
-/// fast clients read, so one that stalls slows nobody.
-const STREAM_TIME: Duration = Duration::from_micros(150);
+const BATCH_PAUSE: Duration = Duration::from_millis(1);
 
 /// How often the watched files are looked at.
 const WATCH_POLL: Duration = Duration::from_millis(500);
@@ -54,11 +54,16 @@ const WATCH_POLL: Duration = Duration::from_millis(500);
 const DEMO_STEP: Duration = Duration::from_millis(30);
 
 fn main() -> ExitCode {
-    let environment =
-        Environment { config_dir: env::var_os("CLAUDE_CONFIG_DIR"), home: env::home_dir() };
+    let environment = Environment {
+        config_dir: env::var_os("CLAUDE_CONFIG_DIR"),
+        home: env::var_os("HOME").map(PathBuf::from),
+    };
     let outcome = match args::parse(env::args_os().skip(1), environment) {
         Ok(Command::Run(args)) => run(&args),
-        Ok(Command::Help) => print(args::HELP),
+        Ok(Command::Service(kind, args)) => print_service(kind, &args),
+        Ok(Command::Completions(shell)) => print(&options::completions(shell)),
+        Ok(Command::Man) => print(&options::man()),
+        Ok(Command::Help) => print(&options::help()),
         Ok(Command::Version) => print(concat!("claude-live ", env!("CARGO_PKG_VERSION"), "\n")),
         Err(error) => Err(error),
     };
@@ -73,21 +78,24 @@ fn main() -> ExitCode {
 
 /// Follows and serves for as long as the process lives.
 fn run(args: &Args) -> Result<(), Error> {
+    if args.quiet {
+        log::be_quiet();
+    }
     let listener = bind(SocketAddr::new(args.host, args.port))?;
     let address = listener.local_addr().map_err(Error::Thread)?;
     let guard = Guard::new(address, &args.allow_hosts, token(args)?);
     let assets = Assets::new(args.static_dir.as_deref())?;
     let Some(claude_dir) = &args.claude_dir else {
         let demo = Demo::create().map_err(Error::Demo)?;
-        eprintln!("claude-live: the demo writes to `{}`", demo.dir().display());
+        log::info(format_args!("the demo writes to `{}`", demo.dir().display()));
         if let Some(warning) = demo.warning() {
-            eprintln!("claude-live: {warning}");
+            log::warn(warning);
         }
         let dir = demo.dir().to_owned();
         let _writer = write_demo(demo)?;
         return serve(args, &dir, listener, guard, assets);
     };
-    eprintln!("claude-live: following `{}`", claude_dir.display());
+    log::info(format_args!("following `{}`", claude_dir.display()));
     serve(args, claude_dir, listener, guard, assets)
 }
 
@@ -100,6 +108,8 @@ fn serve(
 ) -> Result<(), Error> {
     let address = listener.local_addr().map_err(Error::Thread)?;
     let memory = ids::memory(["XDG_RUNTIME_DIR", "TMPDIR"].map(env::var_os));
+    // A demo leaves nothing behind.
+    let memory = memory.filter(|_| args.claude_dir.is_some());
     let hub = Hub::new(ids::first(memory.as_deref()));
     let health = Arc::new(health(args, claude_dir));
 
@@ -113,7 +123,7 @@ fn serve(
     let poll = args.poll;
     let _tail = worker::spawn(alarm("tail"), move |now| {
         let more = history.step(now);
-        pause(more, hub.subscribers(), poll)
+        pause(more, hub.subscribers() > 0, poll)
     })
     .map_err(Error::Thread)?;
     let _watch = worker::spawn(alarm("watch"), move |now| {
@@ -124,8 +134,23 @@ fn serve(
     http::serve(alarm("accept"), listener, site).map_err(Error::Thread)?;
 
     print(&format!("listening on http://{address}/\n"))?;
+    if args.open {
+        browser::open(address);
+    }
     let thread = ended.recv().expect("a sender lives in this function");
     Err(Error::Ended(thread))
+}
+
+fn print_service(kind: service::Kind, args: &Args) -> Result<(), Error> {
+    let home = env::var_os("HOME").map(PathBuf::from);
+    let service = service::Service {
+        program: &env::current_exe().map_err(Error::Program)?,
+        words: &args.words(),
+        max_connections: args.max_connections,
+        is_demo: args.claude_dir.is_none(),
+        home: home.as_deref(),
+    };
+    print(&service::print(kind, &service))
 }
 
 fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
@@ -144,14 +169,12 @@ fn health(args: &Args, claude_dir: &Path) -> Health {
 }
 
 /// How long the tailer sleeps.
-fn pause(more: bool, streams: usize, poll: Duration) -> Duration {
-    match (more, u32::try_from(streams).unwrap_or(u32::MAX)) {
-        (true, 0) => Duration::ZERO,
-        (true, streams) => {
-            STREAM_TIME.saturating_mul(streams).clamp(*BATCH_PAUSE.start(), *BATCH_PAUSE.end())
-        }
-        (false, 0) => poll.max(IDLE_POLL),
-        (false, _) => poll,
+fn pause(more: bool, is_streaming: bool, poll: Duration) -> Duration {
+    match (more, is_streaming) {
+        (true, false) => Duration::ZERO,
+        (true, true) => BATCH_PAUSE,
+        (false, true) => poll,
+        (false, false) => poll.max(IDLE_POLL),
     }
 }
 
@@ -162,7 +185,7 @@ fn write_demo(mut demo: Demo) -> Result<Worker, Error> {
     worker::spawn(Alarm { name: "demo", sender }, move |now| {
         let written = demo.step(now);
         if let (true, Err(error)) = (could_write, &written) {
-            eprintln!("claude-live: the demo cannot write: {error}");
+            log::warn(format_args!("the demo cannot write: {error}"));
         }
         could_write = written.is_ok();
         DEMO_STEP
@@ -173,4 +196,23 @@ fn write_demo(mut demo: Demo) -> Result<Worker, Error> {
 fn print(text: &str) -> Result<(), Error> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Error::Stdout)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(more: bool, is_streaming: bool, poll_ms: u64, wanted: Duration) {
+        assert_eq!(pause(more, is_streaming, Duration::from_millis(poll_ms)), wanted);
+    }
+
+    #[test]
+    fn the_tailer_sleeps_as_long_as_nobody_waits_and_lets_streams_keep_up_with_a_burst() {
+        check(false, false, 20, Duration::from_millis(100));
+        check(false, false, 250, Duration::from_millis(250));
+        check(false, true, 20, Duration::from_millis(20));
+        check(true, false, 20, Duration::ZERO);
+        check(true, true, 20, Duration::from_millis(1));
+    }
 }

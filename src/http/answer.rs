@@ -82,6 +82,11 @@ impl Answer {
         Answer { body, ..Answer::json(Vec::new()) }
     }
 
+    /// For `/metrics`.
+    pub(crate) fn metrics(body: Vec<u8>) -> Answer {
+        Answer::new(200, NO_STORE, crate::metrics::CONTENT_TYPE, Cow::Owned(body))
+    }
+
     /// A file of the page.
     pub(crate) fn asset(content_type: &'static str, body: Cow<'static, [u8]>) -> Answer {
         let answer = Answer::new(200, NO_CACHE, content_type, body);

@@ -13,7 +13,7 @@ use super::head::{Head, Heads, NoHead};
 use super::route::{Route, route};
 use super::stream;
 
-/// Time that a client has to take what is written to it, before it is given up.
+/// Time that a client has to take any part of what is written to it, before it is given up.
 const WRITE_TIME: Duration = Duration::from_secs(10);
 
 /// Time for a whole answer: 140 kB a second for the largest backlog. A client that takes a little now and then must

@@ -181,7 +181,10 @@ fn warn_if_readable_by_others(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
     let mode = fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
     if mode & 0o077 != 0 {
-        eprintln!("claude-live: others may read the token in `{}`: chmod 600 it", path.display());
+        crate::log::warn(format_args!(
+            "others may read the token in `{}`: chmod 600 it",
+            path.display()
+        ));
     }
 }
 

@@ -41,6 +41,7 @@ fn checked(head: &Head, site: &Site) -> Result<Route, Answer> {
         "/api/claude/live/backlog" => backlog::answer(head, &site.hub)?,
         "/api/claude/stream" => return Ok(Route::Stream { since: since(head)? }),
         "/healthz" => Answer::json(site.health.json(&site.hub)),
+        "/metrics" => Answer::metrics(site.health.metrics(&site.hub)),
         path => site.assets.answer(path)?,
     };
     Ok(Route::Answer(answer))

@@ -61,7 +61,7 @@ fn stream(out: &Out, site: &Site, since: Option<u64>, head: Vec<u8>) -> io::Resu
     drop(head);
     out.send_one(opening(since.is_none().then_some(last_id)).as_bytes())?;
     loop {
-        last_id = catch_up(out, site, last_id)?;
+        last_id = catch_up(out, site, &subscription, last_id)?;
         match wait(out.socket, &subscription)? {
             Wake::News => {}
             Wake::Idle => out.send_one(ping().as_bytes())?,
@@ -106,19 +106,29 @@ fn ping() -> String {
 }
 
 /// Sends all that came after an id. Returns the last id that was sent.
-fn catch_up(out: &Out, site: &Site, mut last_id: u64) -> io::Result<u64> {
+fn catch_up(
+    out: &Out,
+    site: &Site,
+    subscription: &Subscription,
+    mut last_id: u64,
+) -> io::Result<u64> {
     loop {
         let events = match site.hub.replay_since(last_id, BURST_BYTES) {
             Replay::Events(events) => events,
             Replay::Lost { last_id: current } => {
                 site.health.counters.resyncs.add(1);
                 out.send_one(resync(current).number(current).frame())?;
+                subscription.has_caught_up(current);
                 return Ok(current);
             }
         };
-        let Some(newest) = events.last() else { return Ok(last_id) };
+        let Some(newest) = events.last() else {
+            subscription.has_caught_up(last_id);
+            return Ok(last_id);
+        };
         last_id = newest.id();
         out.send(events.iter().map(|event| event.frame()))?;
+        subscription.has_read(last_id);
     }
 }
 

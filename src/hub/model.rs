@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -354,4 +354,35 @@ fn lines_that_are_published_while_others_are_dropped_stay() {
         });
     });
     assert_eq!(ids_since(&hub, FIRST - 1), Some((FIRST..=FIRST + 200).collect()));
+}
+
+#[test]
+fn what_a_reader_is_told_of_is_there() {
+    const ROUNDS: u64 = 3_000;
+    let hub = Hub::new(FIRST);
+    let seen = AtomicU64::new(FIRST - 1);
+    thread::scope(|scope| {
+        // Reads as soon as it is told, without the time that waking a thread takes.
+        scope.spawn(|| {
+            let place = hub.subscribe();
+            seen.store(FIRST, Ordering::SeqCst);
+            for round in 1..=ROUNDS {
+                let end = Instant::now() + Duration::from_secs(20);
+                while place.news.try_recv().is_err() {
+                    assert!(Instant::now() < end, "not told in round {round}");
+                }
+                assert_eq!(ids_since(&hub, FIRST + round - 2), Some(vec![FIRST + round - 1]));
+                seen.store(FIRST + round, Ordering::SeqCst);
+            }
+        });
+        for round in 0..ROUNDS {
+            let event = notice();
+            let end = Instant::now() + Duration::from_secs(20);
+            while seen.load(Ordering::SeqCst) < FIRST + round {
+                assert!(Instant::now() < end, "the reader has stopped");
+                thread::yield_now();
+            }
+            hub.publish(event);
+        }
+    });
 }

@@ -140,3 +140,49 @@ fn lines_that_are_gone_leave_memory_and_the_others_keep_their_ids() {
     assert_eq!(backlog_ids(&hub, 1000), Vec::<u64>::new());
     assert_eq!(ids_since(&hub, FIRST - 1), Some(vec![FIRST + 3]));
 }
+
+#[test]
+fn a_burst_waits_for_readers_until_they_are_left_behind() {
+    let hub = Hub::new(FIRST);
+    let reader = hub.subscribe();
+    let publish_half = || (0..RING_EVENTS / 2).for_each(|_| _ = hub.publish(notice()));
+    publish_half();
+    publish_half();
+    assert!(!hub.is_far_ahead(), "one that has not begun is not waited for");
+    reader.has_caught_up(hub.last_id());
+    publish_half();
+    assert!(!hub.is_far_ahead(), "half a ring is what a reader may have before it");
+    hub.publish(notice());
+    assert!(hub.is_far_ahead());
+    reader.has_read(hub.last_id() - RING_EVENTS as u64 / 2);
+    assert!(!hub.is_far_ahead());
+    hub.publish(notice());
+    hub.leave_behind();
+    assert!(!hub.is_far_ahead());
+    reader.has_read(hub.last_id() - 1);
+    publish_half();
+    publish_half();
+    assert!(
+        !hub.is_far_ahead(),
+        "one that was left behind is not waited for before it has caught up"
+    );
+    reader.has_caught_up(hub.last_id());
+    publish_half();
+    hub.publish(notice());
+    assert!(hub.is_far_ahead());
+    drop(reader);
+    assert!(!hub.is_far_ahead());
+}
+
+#[test]
+fn a_burst_of_large_events_waits_for_readers_too() {
+    let hub = Hub::new(FIRST);
+    let reader = hub.subscribe();
+    reader.has_caught_up(hub.last_id());
+    let text = "x".repeat(RING_BYTES / 4);
+    for seq in 0..2 {
+        assert!(!hub.is_far_ahead());
+        hub.publish(line(seq, &text));
+    }
+    assert!(hub.is_far_ahead());
+}

@@ -894,12 +894,12 @@ fn permission_that_is_taken_away_and_given_back() {
 fn permissions_are_tried_as_somebody_who_is_not_root() {
     let program = std::env::current_exe().unwrap();
     let dir = tempfile::tempdir().unwrap();
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
     let copy = dir.path().join("tests");
     fs::copy(program, &copy).unwrap();
     let name = "tail::tests::permission_that_is_taken_away_and_given_back";
     let mut command = Command::new(&copy);
-    command.args(["--exact", name, "--nocapture"]);
+    command.args(["--exact", name, "--nocapture"]).env("TMPDIR", dir.path());
     let nobody = 65534;
     let is_root = fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0);
     if is_root {

@@ -70,7 +70,12 @@ fn clients_that_do_not_read_their_answers_cost_no_memory_and_are_given_up() {
         client.ask("GET", "/api/claude/live/backlog?limit=1000", &[]);
     }
     wait_until("all are being answered", || program.counter("connections") == 101);
-    wait_until("all are given up", || program.counter("connections") == 1);
+    // How long depends on how much the system takes for a client that reads nothing; an answer has 60 s in all.
+    let start = Instant::now();
+    while program.counter("connections") > 1 {
+        assert!(start.elapsed() < Duration::from_secs(70), "they are not given up");
+        std::thread::sleep(Duration::from_millis(500));
+    }
     let extra = peak_memory_kb(program.child.id()) - before;
     assert!(extra < MAX_STALLED_KB, "{extra} KB more than before");
 }

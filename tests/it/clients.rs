@@ -28,7 +28,7 @@ impl Drop for Running {
 impl Running {
     /// `hint` is how to get the command where it is missing. Its stdout comes line by line.
     fn start(command: &mut Command, hint: &str) -> (Running, Receiver<String>) {
-        let command = command.stdout(Stdio::piped()).stdin(Stdio::null());
+        let command = command.stdout(Stdio::piped()).stdin(Stdio::piped());
         let mut child =
             command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}; {hint}"));
         let stdout = BufReader::new(child.stdout.take().unwrap());
@@ -46,9 +46,20 @@ impl Running {
 
 /// A client in another language that prints what it sees.
 struct Script {
-    _process: Running,
+    process: Running,
+    /// It ends by itself, with its children, when its stdin does.
+    has_children: bool,
     lines: Receiver<String>,
     notes: Vec<String>,
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        drop(self.process.0.stdin.take());
+        if self.has_children && !thread::panicking() {
+            wait_until("the client has ended", || self.process.0.try_wait().unwrap().is_some());
+        }
+    }
 }
 
 fn clients() -> PathBuf {
@@ -58,7 +69,14 @@ fn clients() -> PathBuf {
 impl Script {
     fn node(address: SocketAddr) -> Script {
         assert!(clients().join("node_modules/eventsource").is_dir(), "run tests/clients/setup");
-        Script::start(Command::new("node").arg("follow.mjs"), address, "install Node.js")
+        Script::start(Command::new("node").arg("eventsource.mjs"), address, "install Node.js")
+    }
+
+    fn chromium(address: SocketAddr) -> Script {
+        let mut node = Command::new("node");
+        let mut script = Script::start(node.arg("chromium.mjs"), address, "install Node.js");
+        script.has_children = true;
+        script
     }
 
     fn python(address: SocketAddr) -> Script {
@@ -69,7 +87,7 @@ impl Script {
     fn start(command: &mut Command, address: SocketAddr, hint: &str) -> Script {
         command.arg(format!("http://{address}")).current_dir(clients());
         let (process, lines) = Running::start(command, hint);
-        Script { _process: process, lines, notes: Vec::new() }
+        Script { process, has_children: false, lines, notes: Vec::new() }
     }
 
     /// What it says next, as `(what, value)`.
@@ -145,6 +163,11 @@ fn npm_eventsource_follows_over_a_restart() {
 #[test]
 fn httpx_sse_follows_over_a_restart() {
     follows_over_a_restart(Script::python);
+}
+
+#[test]
+fn chromium_follows_over_a_restart() {
+    follows_over_a_restart(Script::chromium);
 }
 
 /// curl as an SSE client that is started again whenever it ends.

@@ -86,11 +86,9 @@ fn a_client_that_pauses_catches_up_from_the_ring() {
 fn a_client_that_the_ring_has_left_behind_is_told_once_and_is_live_again() {
     let program = Program::start_with(&prompt("old"), &[]);
     let mut slow = stalled(&program);
-    let mut other = program.stream("", &[]);
-    for number in 0..LARGE_PROMPTS {
-        program.append(&prompt(&format!("{number} {}", "x".repeat(LARGE_BYTES))));
-        other.lines(1);
-    }
+    let large = |number| prompt(&format!("{number} {}", "x".repeat(LARGE_BYTES)));
+    program.append(&(0..LARGE_PROMPTS).map(large).collect::<String>());
+    wait_until("all are published", || program.counter("eventsPublished") == LARGE_PROMPTS as u64);
     let newest = program.backlog(1)["lastEventId"].as_u64().unwrap();
     let mut last_id = None;
     loop {

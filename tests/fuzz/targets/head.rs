@@ -51,8 +51,9 @@ fn check(head: &Head, guard: &Guard) {
     assert!(head.path == "*" || head.path.starts_with('/'), "{head:?}");
     assert!(head.path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'?'));
     assert!(head.version == (1, 0) || head.version == (1, 1));
-    let has_body = head.headers("Content-Length").any(|length| length.contains(|digit| digit != '0'))
-        || head.headers("Transfer-Encoding").next().is_some();
+    let has_body =
+        head.headers("Content-Length").any(|length| length.contains(|digit| digit != '0'))
+            || head.headers("Transfer-Encoding").next().is_some();
     assert!(!has_body, "{head:?}");
     if guard.check(head).is_ok() {
         assert!(head.host.as_deref().is_none_or(is_loopback), "{head:?}");

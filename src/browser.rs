@@ -1,0 +1,52 @@
+//! Opens the page in whatever the system shows pages in.
+//!
+//! Invariant: no shell, and never a token in the command, since any account of the machine can read it there.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::process::{Command, Stdio};
+use std::thread;
+
+use crate::log;
+
+/// The system's own opener.
+const OPENER: &str = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+
+/// Opens the page of a server that listens on the address. Does not wait for it; what goes wrong is said on stderr.
+pub(crate) fn open(address: SocketAddr) {
+    let page = page(address);
+    let waits = thread::Builder::new().name("open".to_owned()).spawn(move || {
+        let mut command = Command::new(OPENER);
+        command.arg(&page).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        match command.status() {
+            Ok(status) if status.success() => log::info(format_args!("opened {page}")),
+            Ok(status) => log::warn(format_args!("`{OPENER}` did not open {page}: {status}")),
+            Err(error) => log::warn(format_args!("`{OPENER}` did not open {page}: {error}")),
+        }
+    });
+    if let Err(error) = waits {
+        log::warn(format_args!("cannot start a thread to open the page: {error}"));
+    }
+}
+
+/// An address to listen on everywhere is none to connect to.
+fn page(mut address: SocketAddr) -> String {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    format!("http://{address}/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_of_an_address_for_everybody_is_opened_on_loopback() {
+        let page = |address: &str| page(address.parse().unwrap());
+        assert_eq!(page("127.0.0.1:80"), "http://127.0.0.1:80/");
+        assert_eq!(page("0.0.0.0:8080"), "http://127.0.0.1:8080/");
+        assert_eq!(page("[::]:8080"), "http://[::1]:8080/");
+    }
+}
