@@ -209,7 +209,11 @@ test("a tab that knows less than the one that takes the stream over is told what
   assert.ok(!(await said(deaf)).includes("missed"));
   await page.close();
   await sees(deaf, "missed");
-  for (const other of [next, deaf]) once(await said(other));
+  await append(dir, line("last"));
+  for (const other of [next, deaf]) {
+    await sees(other, "last");
+    once(await said(other));
+  }
 });
 
 test("a tab that holds the stream and is frozen is relieved of it", async (t) => {
