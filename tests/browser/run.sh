@@ -10,11 +10,18 @@ have() { # COMMAND PACKAGE: the command is there, or can be installed from Debia
         apt-get update --quiet --quiet
         DEBIAN_FRONTEND=noninteractive apt-get install --quiet --quiet --yes --no-install-recommends "$2" && return
     fi
-    echo "the page is not tested: \`$1\` is missing; on Debian, as root: apt-get install $2" >&2
+    give_up "\`$1\` is missing; on Debian, as root: apt-get install $2"
+}
+
+give_up() { # REASON
+    echo "the page is not tested: $1" >&2
     exit $((${CI:+1} + 0))
 }
 
 have node nodejs
+# Older ones do not see that a file without a package.json beside it is a module.
+node --eval 'const [major, minor] = process.versions.node.split(".").map(Number); process.exit(Number(major < 20 || (major === 20 && minor < 19)))' ||
+    give_up "node $(node --version) is older than 20.19"
 have npm npm
 have "${CHROMIUM:-chromium}" chromium
 if [[ ! -e node_modules/.package-lock.json || package-lock.json -nt node_modules/.package-lock.json ]]; then
