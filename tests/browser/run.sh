@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The page's tests: its pure modules under node, its types, the page in Chromium. Fetches what they need.
-# Without node or Chromium it says how to get them, and fails in CI only.
+# The page's tests: its pure modules under node, its types, the page in Chromium; or `run.sh screenshots`. Fetches what
+# they need. Without node or Chromium it says how to get them, and fails in CI only.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -15,11 +15,14 @@ have() { # COMMAND PACKAGE: the command is there, or can be installed from Debia
 }
 
 have node nodejs
-node --test ../front/*.test.js
 have npm npm
 have "${CHROMIUM:-chromium}" chromium
 if [[ ! -e node_modules/.package-lock.json || package-lock.json -nt node_modules/.package-lock.json ]]; then
     npm ci --no-audit --no-fund
 fi
+if [[ ${1:-} == screenshots ]]; then
+    exec npm run --silent screenshots
+fi
+node --test ../front/*.test.js
 npm run --silent types
 npm test --silent
