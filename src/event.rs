@@ -6,6 +6,7 @@
 //!
 //! Invariant: pure. No clock but where a draft is made without a time; no I/O, no lock.
 
+use std::io::Write;
 use std::ops::Range;
 
 use jiff::Timestamp;
@@ -18,6 +19,9 @@ const ID_DIGITS: usize = 16;
 
 /// The smallest number of [`ID_DIGITS`] digits; ids start here on a machine whose clock stands before 2001.
 pub(crate) const MIN_ID: u64 = 10_u64.pow(ID_DIGITS as u32 - 1);
+
+/// Bytes of a frame beside its data, and some more.
+const ENVELOPE_BYTES: usize = 256;
 
 /// Times are printed with milliseconds, as `Date.toISOString` does.
 const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
@@ -39,6 +43,15 @@ impl Data<'_> {
             Data::FileChanged(_) => "file.changed",
             Data::Notice(_) => "server.notice",
             Data::Error(_) => "server.error",
+        }
+    }
+
+    /// About how many bytes the frame will have, so that it is not moved while it grows: a line stands in it twice, with
+    /// its quotes escaped once, and what it says in part a third time.
+    fn size_hint(&self) -> usize {
+        match self {
+            Data::HistoryAppend(data) => ENVELOPE_BYTES + 3 * data.raw_line.len(),
+            _ => ENVELOPE_BYTES,
         }
     }
 }
@@ -137,7 +150,8 @@ impl Draft {
     pub(crate) fn new(ts: Option<Timestamp>, data: &Data) -> Draft {
         let r#type = data.type_name();
         let ts = print_time(ts.unwrap_or_else(Timestamp::now));
-        let mut frame = format!("event: {type}\nid: {MIN_ID}\ndata: ").into_bytes();
+        let mut frame = Vec::with_capacity(data.size_hint());
+        write!(frame, "event: {type}\nid: {MIN_ID}\ndata: ").expect("memory takes everything");
         let json_start = frame.len();
         serde_json::to_writer(&mut frame, &Envelope { id: MIN_ID, ts, r#type, data })
             .expect("writing to memory does not fail, and every key is a string");

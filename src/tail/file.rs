@@ -9,21 +9,10 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use rustix::fs::OFlags;
+
 /// How much is read at a time, in bytes.
 pub(super) const BLOCK_BYTES: usize = 64 << 10;
-
-/// `open(2)`'s flag, from each system's `fcntl.h`.
-const O_NONBLOCK: i32 = if cfg!(any(target_os = "linux", target_os = "android")) {
-    if cfg!(any(target_arch = "mips", target_arch = "mips64")) {
-        0x80
-    } else if cfg!(any(target_arch = "sparc", target_arch = "sparc64")) {
-        0x4000
-    } else {
-        0x800
-    }
-} else {
-    0x4
-};
 
 /// Which file it is; stays true of an open file until it is closed, and not longer: numbers are used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +70,7 @@ pub(super) fn open(path: &Path) -> io::Result<(File, Signature)> {
     look(path)?;
     let file = OpenOptions::new()
         .read(true)
-        .custom_flags(O_NONBLOCK)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
         .open(path)
         .map_err(|err| explain("cannot be opened", err))?;
     let seen = signature(&file)?;
