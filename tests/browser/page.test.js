@@ -200,6 +200,19 @@ test("the day's totals and the last hour come from all events held", async (t) =
   assert.ok(await page.evaluate(() => document.activeElement.matches(".open")));
 });
 
+test("a pointer on the chart tells a minute's numbers, and a click goes to its rows", async (t) => {
+  const half = Date.now() - 30 * 60_000;
+  const { page } = await open(t, [...lines(60, "older", { timestamp: half }), ...lines(60, "newer")]);
+  const bar = page.locator("#live-chart g").nth(29);
+  const { x, y } = await bar.boundingBox();
+  await page.mouse.move(x + 3, y + 3);
+  await page.locator("#live-chart .readout", { hasText: /: 60 prompts · alpha 60$/ }).waitFor();
+  await page.mouse.click(x + 3, y + 3);
+  assert.equal(await page.evaluate(() => document.activeElement.closest("tr").querySelector(".said").textContent), "older 59");
+  await page.mouse.move(0, 0);
+  await page.locator("#live-chart .readout", { hasText: "last hour: 120 prompts" }).waitFor();
+});
+
 test("everything is done by keyboard, and the focus is never lost", async (t) => {
   const { dir, page } = await open(t, lines(10));
   const focused = () => page.evaluate(() => document.activeElement.closest("tr")?.querySelector(".said").textContent);

@@ -7,8 +7,8 @@ cd "$(dirname "$0")"
 have() { # COMMAND PACKAGE: the command is there, or can be installed from Debian's packages
     command -v "$1" >/dev/null && return
     if command -v apt-get >/dev/null && [[ $EUID == 0 ]]; then
-        apt-get update --quiet --quiet
-        DEBIAN_FRONTEND=noninteractive apt-get install --quiet --quiet --yes --no-install-recommends "$2" && return
+        apt-get update --quiet --quiet &&
+            DEBIAN_FRONTEND=noninteractive apt-get install --quiet --quiet --yes --no-install-recommends "$2" && return
     fi
     give_up "\`$1\` is missing; on Debian, as root: apt-get install $2"
 }
