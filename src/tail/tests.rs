@@ -863,6 +863,13 @@ fn a_read_that_fails_is_tried_again() {
 }
 
 #[test]
+fn a_read_that_is_interrupted_is_done_again() {
+    let mut world = World::with("a\n");
+    file::fault::interrupt(3);
+    world.polls(&["0@0 a"]);
+}
+
+#[test]
 fn a_read_that_fails_at_first_sight_or_at_a_reset_is_tried_again() {
     let mut world = World::empty();
     world.poll();
