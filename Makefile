@@ -36,7 +36,7 @@ clients: ## fetch the clients of others that the tests drive
 
 screenshots: ## make the README's pictures again, from the demo
 	$(CARGO) build --locked
-	node tests/browser/screenshots.js
+	tests/browser/run.sh screenshots
 
 bench: dist ## measure the figures beside other programs; make bench ARGS="latency idle" for some
 	@# A thousand clients are four thousand sockets.

@@ -30,13 +30,13 @@ pub(crate) fn draft(line: &Line) -> Parsed {
     if line.is_truncated() {
         return truncated(line, &text);
     }
-    let one_line = without_carriage_returns(trim(&text));
-    match object(&one_line) {
-        Ok((json, object)) => Parsed::new(
-            line,
-            object.time(),
-            HistoryAppend { summary: object.summary, json: Some(json), ..bare(line, &text) },
-        ),
+    match object(trim(&text)) {
+        Ok((json, object)) => {
+            let (time, json) = (object.time(), on_one_line(json));
+            let data =
+                HistoryAppend { summary: object.summary, json: Some(&json), ..bare(line, &text) };
+            Parsed::new(line, time, data)
+        }
         Err(error) => {
             Parsed::new(line, None, HistoryAppend { parse_error: Some(error), ..bare(line, &text) })
         }
@@ -113,11 +113,13 @@ fn trim(text: &str) -> &str {
     text.trim_matches([' ', '\t', '\r', '\0'])
 }
 
-fn without_carriage_returns(text: &str) -> Cow<'_, str> {
-    match memchr(b'\r', text.as_bytes()) {
-        Some(_) => Cow::Owned(text.replace('\r', " ")),
-        None => Cow::Borrowed(text),
+/// Between tokens a carriage return is white space like any other; in a string it would not be JSON.
+fn on_one_line(json: &RawValue) -> Cow<'_, RawValue> {
+    if memchr(b'\r', json.get().as_bytes()).is_none() {
+        return Cow::Borrowed(json);
     }
+    let spaced = RawValue::from_string(json.get().replace('\r', " "));
+    Cow::Owned(spaced.expect("a space for a carriage return leaves JSON valid"))
 }
 
 fn object(text: &str) -> Result<(&RawValue, Object), String> {
@@ -363,6 +365,14 @@ mod tests {
     fn a_carriage_return_between_tokens_does_not_break_the_frame() {
         let raw = "{\"a\":\r1}";
         check(raw, json!({"summary": {}, "rawLine": raw, "json": {"a": 1}, "offset": 40}));
+    }
+
+    #[test]
+    fn a_carriage_return_in_a_string_is_no_json() {
+        check_error(
+            "{\"a\":\"x\ry\"}",
+            "control character (\\u0000-\\u001F) found while parsing a string at line 1 column 7",
+        );
     }
 
     #[test]

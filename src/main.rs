@@ -47,6 +47,10 @@ const IDLE_POLL: Duration = Duration::from_millis(100);
 /// Pause between two batches of a burst, so that streams send the one before the next comes.
 const BATCH_PAUSE: Duration = Duration::from_millis(1);
 
+/// Connections that wait to be accepted: of more that come at the same instant, the others try again after a second. The
+/// system lowers it to its own bound (4096 on Linux).
+const LISTEN_BACKLOG: i32 = 4096;
+
 /// How often the watched files are looked at.
 const WATCH_POLL: Duration = Duration::from_millis(500);
 
@@ -154,7 +158,11 @@ fn print_service(kind: service::Kind, args: &Args) -> Result<(), Error> {
 }
 
 fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).map_err(|cause| Error::Bind { address, cause })
+    let error = |cause| Error::Bind { address, cause };
+    let listener = TcpListener::bind(address).map_err(error)?;
+    // The standard library asks for 128, which is fixed; asking again is allowed and only changes the number.
+    rustix::net::listen(&listener, LISTEN_BACKLOG).map_err(|cause| error(cause.into()))?;
+    Ok(listener)
 }
 
 fn token(args: &Args) -> Result<Option<Token>, Error> {

@@ -145,8 +145,8 @@ struct Next {
     rewrite: Rewrite,
     /// How far the held file is read first; not known before it is clear whether this one goes on where it ends.
     until: Option<u64>,
-    /// The reset was given out.
-    is_told: bool,
+    /// What the reset said that was given out, if it was.
+    told: Option<Vec<Kept>>,
 }
 
 /// A file that was replaced or removed.
@@ -296,11 +296,7 @@ impl Tail {
         let (file, seen) = file::open(&self.path)?;
         let rewrite = Rewrite::noticed(seen.size_bytes, now);
         self.rewrite = None;
-        self.change_over(
-            Next { file, id: seen.id, rewrite, until: None, is_told: false },
-            false,
-            now,
-        )
+        self.change_over(Next { file, id: seen.id, rewrite, until: None, told: None }, false, now)
     }
 
     /// Takes the steps from the held file to another as far as they can be taken now.
@@ -335,8 +331,8 @@ impl Tail {
                 held.source.seek(old.new_from)?;
             }
             let kept = compare(&next.file, &self.given, next.rewrite.noticed_bytes)?.kept;
-            self.given.reset(Reason::Replaced, kept);
-            next.is_told = true;
+            self.given.reset(Reason::Replaced, kept.clone());
+            next.told = Some(kept);
         }
         next.until = Some(held.source.end_bytes());
         Ok(())
@@ -345,13 +341,18 @@ impl Tail {
     fn enter(&mut self, next: Next, seen: Signature, now: Duration) -> io::Result<()> {
         let Some(held) = &mut self.held else { return Ok(()) };
         let is_fresh = held.source.read_bytes() == 0;
-        let source = if !next.is_told && !is_fresh && held.source.stands_in(&next.file)? {
+        let goes_on = next.told.is_none() && !is_fresh && held.source.stands_in(&next.file)?;
+        let source = if goes_on {
             held.source.moved_to(next.file, next.id)
         } else {
             let Comparison { kept, new_from } =
                 compare(&next.file, &self.given, next.rewrite.noticed_bytes)?;
-            if !next.is_told && !is_fresh {
-                self.given.reset(Reason::Replaced, kept);
+            match next.told {
+                None if is_fresh => {}
+                None => self.given.reset(Reason::Replaced, kept),
+                Some(told) if told.iter().all(|it| kept.contains(it)) => {}
+                // Rewritten while the old file was still being read.
+                Some(_) => self.given.reset(Reason::Truncated, kept),
             }
             Source::at(next.file, next.id, new_from)?
         };

@@ -37,6 +37,6 @@ export function mark(node, name, value) {
 
 /** The page's own elements, by the last word of their ids. @returns {Record<string, any>} */
 export function parts() {
-	const named = document.querySelectorAll("[id^=claude-live-]");
-	return Object.fromEntries(Array.from(named, (node) => [node.id.split("-")[2], node]));
+	const named = document.querySelectorAll("[id*=live-]");
+	return Object.fromEntries(Array.from(named, (node) => [node.id.split("-").pop(), node]));
 }

@@ -33,8 +33,8 @@ export class Feed {
 	}
 
 	/**
-	 * The notice has the id of the newest event: it stands half a step behind that one. Where ids went backwards
-	 * (the clock was set back between two runs), nothing is newer than it.
+	 * The notice has the id of the newest event, and stands half a step behind that. Where ids went backwards (the
+	 * clock was set back between two runs), nothing is newer.
 	 */
 	#resync(event, now) {
 		const held = [...this.items, ...this.pending];

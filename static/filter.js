@@ -19,7 +19,7 @@ export function toHash(filter) {
 	return set.length ? `#${new URLSearchParams(set)}` : "";
 }
 
-/** Every word must occur, `-word` must not. @param {Filter} filter @returns {(item: Item) => boolean} */
+/** Every word must occur, `-word` must not. @returns {(item: Item) => boolean} */
 export function matcher({ q, ...wanted }) {
 	const words = q.toLowerCase().split(/\s+/).filter(Boolean);
 	const fields = Object.entries(wanted).filter(([, value]) => value);

@@ -46,7 +46,7 @@ export function item(event, now) {
 
 function prompt({ parseError, rawLine, summary }) {
 	const text = summary?.display;
-	if (parseError) return ["broken", rawLine];
+	if (parseError) return ["broken", clip(rawLine, ROW_CHARS / 4)];
 	if (typeof text !== "string") return ["other", rawLine];
 	if (SLASH_COMMAND.test(text)) return ["command", text];
 	return [text.startsWith("!") ? "shell" : "prompt", text];

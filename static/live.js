@@ -217,7 +217,7 @@ function drawEmpty() {
 function emptyWords(history) {
 	if (toHash(page.filter)) return ["Nothing matches", ""];
 	if (feed.items.length) return ["Cleared", "“Show again” brings the rows back."];
-	if (history?.exists === false) return [`Waiting for ${history.path}`, "Claude Code makes it at the first prompt: type one, and it appears here."];
+	if (history?.exists === false) return [`Waiting for ${history.path}`, "Type a prompt in Claude Code, and it appears here."];
 	return ["Waiting for the first prompt", "Type one in Claude Code, or try claude-live --demo"];
 }
 
@@ -225,7 +225,7 @@ function emptyWords(history) {
 function stateWords() {
 	if (page.state === "live") return ["", "live"];
 	if (page.state === "offline") return ["-off", `offline since ${clock(page.brokenSince)}`, `No answer from ${location.host}. Start claude-live there again: this page then goes on.`];
-	if (page.state === "locked") return ["-off", "token wanted", "This server wants its token. Open its address with /?token=… once: this page then goes on."];
+	if (page.state === "locked") return ["-off", "token wanted", "Open this address once with /?token=…: this page then goes on."];
 	return ["-wait", `${page.state}…`];
 }
 

@@ -169,7 +169,7 @@ function spans(text, between) {
 const plain = (text) => spans(text, verbatim);
 
 function cover(text, name) {
-	const show = button("••••••", { class: "secret", title: `looks like a secret (${name}): click to show` });
+	const show = button("••••••", { class: "secret", title: `Looks like a secret (${name}): show` });
 	return hide(show, () => text, show);
 }
 

@@ -26,8 +26,9 @@ export class Stream {
 	#channel = navigator.locks && new BroadcastChannel(NAME);
 	/** @type {Line | undefined} in the tab that holds the stream */
 	#line;
-	#heard = 0;
-	#isStarted = false;
+	/** Endless before the start: nothing is taken over. */
+	#heard = Infinity;
+	#isLive = false;
 
 	/** Hears from now on what another tab passes on. @param {Listener} listener */
 	constructor(listener) {
@@ -37,17 +38,23 @@ export class Stream {
 
 	/** To be called once the listener has an id to go on from. */
 	start() {
-		this.#isStarted = true;
+		this.#heard = 0;
 		if (!this.#channel) return this.#lead();
 		this.#queue({});
 		this.#ask();
-		setInterval(() => Date.now() - this.#heard > SILENCE_MS && this.#ask(), LOOK_EVERY_MS);
+		setInterval(() => this.#look(), LOOK_EVERY_MS);
 	}
 
 	/** Looks at once whether the stream lives. */
 	hurry() {
-		if (this.#line) this.#line.hurry();
-		else if (this.#isStarted) this.#ask();
+		this.#line?.hurry();
+		this.#ask();
+	}
+
+	/** A hidden holder's timers are slow: who is looked at makes it try again. */
+	#look() {
+		const isWanted = !this.#isLive && !document.hidden;
+		if (isWanted || Date.now() - this.#heard > SILENCE_MS) this.#ask();
 	}
 
 	#queue(options) {
@@ -74,7 +81,8 @@ export class Stream {
 
 	#told({ events, state, from, behind, hello }) {
 		const { listener } = this;
-		this.#heard = Date.now();
+		this.#heard = Math.max(this.#heard, Date.now());
+		if (state) this.#isLive = state.name === "live";
 		for (const { type, data } of events ?? []) listener.event(type, data);
 		if (state && !this.#line) listener.state(state.name, state.brokenSince);
 		if (listener.lastId() < from) this.#post({ behind: listener.lastId() });
@@ -107,7 +115,7 @@ class Line {
 	#soon = new MessageChannel();
 	#look = setInterval(() => this.#check(), LOOK_EVERY_MS);
 
-	/** @param {Listener} listener @param {(message: object) => void} post */
+	/** @param {Listener} listener */
 	constructor(listener, post) {
 		this.listener = listener;
 		this.post = post;

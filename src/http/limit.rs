@@ -1,38 +1,43 @@
 //! How many connections the process's limit on open files has room for.
 //!
-//! Known weakness: the limit is taken as it is. Raising it takes a system call that the standard library does not offer.
+//! Many systems allow a process 1024 open files and let it ask for more; what it may ask for is asked for.
 
-use std::fs;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::log;
 
 /// Descriptors for everything that is no connection: standard streams, the listener, the history with what it was
 /// replaced by and the newest of its former files, `--static`, and some to turn clients away with.
-const OTHER_DESCRIPTORS: usize = 24;
+const OTHER_DESCRIPTORS: u64 = 24;
 
 /// Connections at a time, however few descriptors there are.
-const MIN_CONNECTIONS: usize = 4;
+const MIN_CONNECTIONS: u64 = 4;
 
-/// The wanted number of connections, or as many as there is room for; then stderr says so. More would not be served but
-/// wait unanswered.
+/// The wanted number of connections, or as many as there is room for once the limit is raised; if that is fewer, stderr says so.
+/// More would not be served but wait unanswered.
 pub(crate) fn affordable(wanted: usize) -> usize {
-    // Linux alone tells; elsewhere the accept loop waits when descriptors run out.
-    let Some(limit) =
-        fs::read_to_string("/proc/self/limits").ok().and_then(|text| soft_limit(&text))
-    else {
-        return wanted;
-    };
-    let room = limit.saturating_sub(OTHER_DESCRIPTORS).max(MIN_CONNECTIONS);
+    let room = raised_limit().map_or(wanted, room);
     if room < wanted {
-        eprintln!(
-            "claude-live: the limit of {limit} open files has room for {room} connections, not {wanted}: raise it with `ulimit -n`"
-        );
+        log::warn(format_args!(
+            "the limit on open files has room for {room} connections, not {wanted}: see `ulimit -H -n`"
+        ));
     }
     wanted.min(room)
 }
 
-/// The soft limit on open files; `None` for no limit.
-fn soft_limit(limits: &str) -> Option<usize> {
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    line.split_whitespace().next()?.parse().ok()
+/// The limit on open files after it was raised as far as is allowed; `None` for no limit.
+fn raised_limit() -> Option<u64> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        Ok(()) => maximum,
+        // Some systems have a ceiling of their own below the hard limit.
+        Err(_) => current,
+    }
+}
+
+fn room(descriptors: u64) -> usize {
+    let room = descriptors.saturating_sub(OTHER_DESCRIPTORS).max(MIN_CONNECTIONS);
+    usize::try_from(room).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
@@ -40,10 +45,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_soft_limit_is_the_first_number_of_its_line() {
-        let text = "Limit        Soft Limit  Hard Limit  Units\nMax processes   127384  127384  processes\nMax open files            1024                 524288               files     \n";
-        assert_eq!(soft_limit(text), Some(1024));
-        assert_eq!(soft_limit("Max open files  unlimited  unlimited  files"), None);
-        assert_eq!(soft_limit(""), None);
+    fn what_is_no_connection_keeps_its_descriptors() {
+        assert_eq!((room(1024), room(24), room(0)), (1000, 4, 4));
+    }
+
+    #[test]
+    fn the_soft_limit_becomes_the_hard_one() {
+        let before = getrlimit(Resource::Nofile);
+        assert_eq!(raised_limit(), before.maximum);
+        assert_eq!(getrlimit(Resource::Nofile).current, before.maximum);
     }
 }

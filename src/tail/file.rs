@@ -9,21 +9,10 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use rustix::fs::OFlags;
+
 /// How much is read at a time, in bytes.
 pub(super) const BLOCK_BYTES: usize = 64 << 10;
-
-/// `open(2)`'s flag, from each system's `fcntl.h`.
-const O_NONBLOCK: i32 = if cfg!(any(target_os = "linux", target_os = "android")) {
-    if cfg!(any(target_arch = "mips", target_arch = "mips64")) {
-        0x80
-    } else if cfg!(any(target_arch = "sparc", target_arch = "sparc64")) {
-        0x4000
-    } else {
-        0x800
-    }
-} else {
-    0x4
-};
 
 /// Which file it is; stays true of an open file until it is closed, and not longer: numbers are used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +70,7 @@ pub(super) fn open(path: &Path) -> io::Result<(File, Signature)> {
     look(path)?;
     let file = OpenOptions::new()
         .read(true)
-        .custom_flags(O_NONBLOCK)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
         .open(path)
         .map_err(|err| explain("cannot be opened", err))?;
     let seen = signature(&file)?;
@@ -96,12 +85,14 @@ pub(super) fn signature(file: &File) -> io::Result<Signature> {
 
 /// Reads what there is at the offset, up to the buffer's length; 0 at the file's end.
 pub(super) fn read_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-    #[cfg(test)]
-    fault::strike(offset)?;
     loop {
-        match file.read_at(buf, offset) {
+        #[cfg(test)]
+        let done = fault::strike(offset).and_then(|()| file.read_at(buf, offset));
+        #[cfg(not(test))]
+        let done = file.read_at(buf, offset);
+        match done {
             Err(err) if err.kind() == ErrorKind::Interrupted => {}
-            done => return done.map_err(|err| explain("cannot be read", err)),
+            _ => return done.map_err(|err| explain("cannot be read", err)),
         }
     }
 }
@@ -142,17 +133,34 @@ pub(super) mod fault {
     use std::cell::Cell;
     use std::io;
 
-    thread_local!(static FROM: Cell<u64> = const { Cell::new(u64::MAX) });
+    /// `errno` of a bad disk, and of a call that a signal broke off.
+    const EIO: i32 = 5;
+    const EINTR: i32 = 4;
+
+    thread_local! {
+        static FROM: Cell<u64> = const { Cell::new(u64::MAX) };
+        static INTERRUPTIONS: Cell<usize> = const { Cell::new(0) };
+    }
 
     /// From now on this thread's reads at or after the offset fail.
     pub(in crate::tail) fn set(from: u64) {
         FROM.set(from);
     }
 
+    /// So many of this thread's next reads are interrupted.
+    pub(in crate::tail) fn interrupt(times: usize) {
+        INTERRUPTIONS.set(times);
+    }
+
     pub(super) fn strike(offset: u64) -> io::Result<()> {
-        if offset < FROM.get() {
-            return Ok(());
-        }
-        Err(io::Error::other("cannot be read: input/output error (os error 5)"))
+        let errno = match INTERRUPTIONS.get() {
+            0 if offset < FROM.get() => return Ok(()),
+            0 => EIO,
+            times => {
+                INTERRUPTIONS.set(times - 1);
+                EINTR
+            }
+        };
+        Err(io::Error::from_raw_os_error(errno))
     }
 }

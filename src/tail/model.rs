@@ -176,55 +176,72 @@ impl Model {
     }
 
     fn rewrite(&mut self, which: usize, content: Vec<u8>) {
+        self.lose(which);
         let disk = &mut self.disks[which];
-        disk.file.set_len(0).unwrap();
-        disk.file.write_all_at(&content, 0).unwrap();
+        let hole = content.iter().take_while(|&&byte| byte == 0).count();
+        let same = content.iter().zip(&disk.content).take_while(|(new, old)| new == old).count();
+        // What is cut off is only cut off; everything else is written anew, holes left open.
+        let kept = if same == content.len() { same } else { 0 };
+        disk.file.set_len(kept as u64).unwrap();
+        disk.file.write_all_at(&content[kept.max(hole)..], kept.max(hole) as u64).unwrap();
         disk.content = content;
         disk.unwritten.clear();
+    }
+
+    /// What a writer takes away before anybody can have read it need not come.
+    fn lose(&mut self, which: usize) {
+        let disk = &mut self.disks[which];
+        let unread = lines(&disk.content);
+        self.due.retain(|text| unread.iter().all(|(_, line)| line != text));
+        // A file that had lost its place is heard only as long as it grows.
+        disk.heard_until = disk.heard_until.filter(|&until| until == Duration::MAX);
     }
 
     /// The file is about to lose its place: what stands in it unread must still come.
     fn leave(&mut self, which: usize) {
         let disk = &self.disks[which];
-        if disk.heard_until.is_some() {
+        if disk.heard_until.is_some_and(|until| self.now + STEP < until) {
             let unread = lines(&disk.content).into_iter().map(|(_, text)| text);
             self.due.extend(unread.filter(|text| !self.given.contains(text)));
         }
     }
 
-    fn replace(&mut self, content: Vec<u8>) {
-        if let At::File(old) = self.at {
-            if self.disks[old].heard_until.is_some_and(|until| until != Duration::MAX) {
-                // Moved back and copied before anybody looked: its unread lines would be heard in both places.
-                return;
-            }
-            self.leave(old);
-            let new = self.create("tmp", content);
-            fs::rename(self.dir.path().join("tmp"), self.path()).unwrap();
-            self.at = At::File(new);
+    fn replace(&mut self, old: usize, content: Vec<u8>) {
+        if self.disks[old].heard_until.is_some_and(|until| until != Duration::MAX) {
+            // Moved back and copied before anybody looked: its unread lines would be heard in both places.
+            return;
         }
+        self.leave(old);
+        let new = self.create("tmp", content);
+        fs::rename(self.dir.path().join("tmp"), self.path()).unwrap();
+        self.at = At::File(new);
     }
 
     fn apply(&mut self, op: &Op) {
-        if let (
-            Op::Truncate { .. }
-            | Op::Regrow { .. }
-            | Op::RewriteEnd { .. }
-            | Op::Purge { .. }
-            | Op::StaleWriter,
-            At::File(it),
-        ) = (op, self.at)
-        {
-            // What a writer takes away before anybody can have read it need not come.
-            let unread = lines(&self.disks[it].content);
-            self.due.retain(|text| unread.iter().all(|(_, line)| line != text));
-            // A file that had lost its place is heard only as long as it grows.
-            let disk = &mut self.disks[it];
-            disk.heard_until = disk.heard_until.filter(|&until| until == Duration::MAX);
+        match (op, self.at) {
+            (Op::Late { which, lines }, _) => self.write_late(*which, *lines),
+            (Op::Poll, _) => _ = self.poll(),
+            (Op::Settle, _) => self.settle(),
+            (Op::Wait { ms }, _) => self.wait(Duration::from_millis(*ms)),
+            (_, At::File(it)) => {
+                self.write(op, it);
+                self.rewrite_some(op, it);
+                self.replace_some(op, it);
+                self.take_away(op, it);
+            }
+            (_, At::Nothing) => self.put(op),
+            (Op::Delete, At::Directory) => {
+                fs::remove_dir(self.path()).unwrap();
+                self.at = At::Nothing;
+            }
+            _ => {}
         }
-        match (op.clone(), self.at) {
-            (Op::Append { lines, end }, At::File(it)) => self.append(it, lines, end),
-            (Op::Trickle { bytes }, At::File(it)) => {
+    }
+
+    fn write(&mut self, op: &Op, it: usize) {
+        match *op {
+            Op::Append { lines, end } => self.append(it, lines, end),
+            Op::Trickle { bytes } => {
                 let mut text = std::mem::take(&mut self.disks[it].unwritten);
                 if text.is_empty() {
                     text = self.fresh(1, "\r\n");
@@ -233,50 +250,49 @@ impl Model {
                 self.write_end(it, &text);
                 self.disks[it].unwritten = rest;
             }
-            (Op::Blank, At::File(it)) if self.disks[it].unwritten.is_empty() => {
+            Op::Blank if self.disks[it].unwritten.is_empty() => {
                 self.write_end(it, b" \n\0\0\n\n");
             }
-            (Op::Truncate { lines: left }, At::File(it)) => {
-                let disk = &mut self.disks[it];
-                let ends = disk.content.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+            _ => {}
+        }
+    }
+
+    fn rewrite_some(&mut self, op: &Op, it: usize) {
+        match *op {
+            Op::Truncate { lines: left } => {
+                let content = &self.disks[it].content;
+                let ends = content.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
                 let len = ends.map(|(at, _)| at + 1).take(left).last().unwrap_or(0);
-                disk.file.set_len(len as u64).unwrap();
-                disk.content.truncate(len);
-                disk.unwritten.clear();
+                self.rewrite(it, content[..len].to_vec());
             }
-            (Op::Regrow { lines: more }, At::File(it)) => {
+            Op::Regrow { lines: more } => {
                 let len = self.disks[it].content.len() / 12 + more;
                 let content = self.fresh(len, "\n");
                 self.rewrite(it, content);
             }
-            (Op::RewriteEnd { lines: count }, At::File(it)) => self.rewrite_end(it, count),
-            (Op::Purge { mask, is_in_place, more }, At::File(it)) => {
+            Op::RewriteEnd { lines: count } => self.rewrite_end(it, count),
+            Op::Purge { mask, is_in_place: true, more } => {
                 let mut content = purged(&self.disks[it].content, mask);
                 content.extend(self.fresh(more, "\n"));
-                if is_in_place {
-                    self.rewrite(it, content);
-                } else {
-                    self.replace(content);
-                }
+                self.rewrite(it, content);
             }
-            (Op::Rotate { lines }, At::File(it)) => {
-                self.leave(it);
-                fs::rename(self.path(), self.dir.path().join("old")).unwrap();
-                let content = self.fresh(lines, "\n");
-                self.at = At::File(self.create("f", content));
+            Op::StaleWriter => {
+                let mut content = vec![0; self.disks[it].content.len()];
+                content.extend(self.fresh(1, "\n"));
+                self.rewrite(it, content);
             }
-            (Op::Late { which, lines }, _) => self.write_late(which, lines),
-            (Op::StaleWriter, At::File(it)) => {
-                let line = self.fresh(1, "\n");
-                let disk = &mut self.disks[it];
-                let offset = disk.content.len();
-                disk.file.set_len(0).unwrap();
-                disk.file.write_all_at(&line, offset as u64).unwrap();
-                disk.content.fill(0);
-                disk.content.extend_from_slice(&line);
-                disk.unwritten.clear();
+            _ => {}
+        }
+    }
+
+    fn replace_some(&mut self, op: &Op, it: usize) {
+        match *op {
+            Op::Purge { mask, is_in_place: false, more } => {
+                let mut content = purged(&self.disks[it].content, mask);
+                content.extend(self.fresh(more, "\n"));
+                self.replace(it, content);
             }
-            (Op::ReplaceBySame { more }, At::File(it)) => {
+            Op::ReplaceBySame { more } => {
                 let mut content = self.disks[it].content.clone();
                 content.extend(std::mem::take(&mut self.disks[it].unwritten));
                 content.extend(self.fresh(more, "\n"));
@@ -286,14 +302,14 @@ impl Model {
                     self.disks[it].unwritten =
                         if is_whole { b"\n".to_vec() } else { self.fresh(1, "\n") };
                 }
-                self.replace(content);
+                self.replace(it, content);
             }
-            (Op::ReplaceByOther { lines }, At::File(_)) => {
+            Op::ReplaceByOther { lines } => {
                 let content = self.fresh(lines, "\n");
-                self.replace(content);
+                self.replace(it, content);
             }
-            (Op::SwapLink { lines }, At::File(old)) => {
-                self.leave(old);
+            Op::SwapLink { lines } => {
+                self.leave(it);
                 let name = format!("target{}", self.disks.len());
                 let content = self.fresh(lines, "\n");
                 let new = self.create(&name, content);
@@ -301,44 +317,56 @@ impl Model {
                 fs::rename(self.dir.path().join("link"), self.path()).unwrap();
                 self.at = At::File(new);
             }
-            (Op::Delete, At::File(old)) => {
-                self.leave(old);
+            _ => {}
+        }
+    }
+
+    fn take_away(&mut self, op: &Op, it: usize) {
+        match *op {
+            Op::Rotate { lines } => {
+                self.leave(it);
+                fs::rename(self.path(), self.dir.path().join("old")).unwrap();
+                let content = self.fresh(lines, "\n");
+                self.at = At::File(self.create("f", content));
+            }
+            Op::Delete => {
+                self.leave(it);
                 fs::remove_file(self.path()).unwrap();
                 self.at = At::Nothing;
             }
-            (Op::Create { lines, has_mark }, At::Nothing) => {
+            Op::MoveAway => {
+                self.leave(it);
+                fs::rename(self.path(), self.dir.path().join("aside")).unwrap();
+                (self.at, self.aside) = (At::Nothing, Some(it));
+            }
+            _ => {}
+        }
+    }
+
+    fn put(&mut self, op: &Op) {
+        match *op {
+            Op::Create { lines, has_mark } => {
                 let mut content = if has_mark { "\u{feff}".as_bytes().to_vec() } else { vec![] };
                 content.extend(self.fresh(lines, "\n"));
                 self.at = At::File(self.create("f", content));
             }
-            (Op::Directory, At::Nothing) => {
+            Op::Directory => {
                 fs::create_dir(self.path()).unwrap();
                 self.at = At::Directory;
             }
-            (Op::MoveAway, At::File(old)) => {
-                self.leave(old);
-                fs::rename(self.path(), self.dir.path().join("aside")).unwrap();
-                (self.at, self.aside) = (At::Nothing, Some(old));
-            }
-            (Op::Delete, At::Directory) => {
-                fs::remove_dir(self.path()).unwrap();
-                self.at = At::Nothing;
-            }
-            (Op::MoveBack, At::Nothing) => {
+            Op::MoveBack => {
                 if let Some(it) = self.aside.take() {
                     fs::rename(self.dir.path().join("aside"), self.path()).unwrap();
                     self.at = At::File(it);
                 }
             }
-            (Op::Poll, _) => _ = self.poll(),
-            (Op::Settle, _) => self.settle(),
-            (Op::Wait { ms }, _) => self.wait(Duration::from_millis(ms)),
             _ => {}
         }
     }
 
     /// Other lines in place of the last ones, under the same size and time.
     fn rewrite_end(&mut self, it: usize, count: usize) {
+        self.lose(it);
         let places = lines(&self.disks[it].content);
         let mtime = self.disks[it].file.metadata().unwrap().modified().unwrap();
         for (at, text) in places.iter().rev().take(count) {
@@ -361,9 +389,7 @@ impl Model {
             // Its late lines would be the only ones known when it is back, and those before them old.
             self.aside = None;
         }
-        if self.disks[it].heard_until.is_some_and(|until| self.now + STEP < until) {
-            self.leave(it);
-        }
+        self.leave(it);
     }
 
     fn poll(&mut self) -> bool {

@@ -91,13 +91,14 @@ impl World {
     fn poll(&mut self) -> Vec<Item> {
         self.now += STEP;
         let mut items = Vec::new();
-        loop {
+        for _ in 0..10_000 {
             let poll = self.tail.poll(self.now);
             items.extend(poll.items);
             if !poll.more {
                 return items;
             }
         }
+        panic!("there is always more");
     }
 
     fn wait(&mut self, time: Duration) -> Vec<Item> {
@@ -526,6 +527,20 @@ fn a_lot_that_is_unread_in_the_old_file_comes_before_the_new_one() {
 }
 
 #[test]
+fn the_new_file_is_rewritten_while_the_old_one_is_still_being_read() {
+    let mut world = World::with("a\n");
+    world.poll();
+    world.tail.given.set_poll_bytes(2);
+    world.append("f", "b\nc\n");
+    world.replace("a\nd\n");
+    world.polls(&[]);
+    world.now += STEP;
+    assert_eq!(show(&world.tail.poll(world.now).items), ["Replaced: 0@0", "1@2 b"]);
+    world.write("f", "e\n");
+    world.sees(&["2@4 c", "Truncated:", "3@0 e"]);
+}
+
+#[test]
 fn what_is_unread_in_the_old_file_and_stands_in_the_new_one_comes_once() {
     let mut world = World::with("a\nb\n");
     world.poll();
@@ -599,6 +614,21 @@ fn an_empty_file_that_is_replaced_held_nothing_to_be_reset() {
     world.polls(&[]);
     world.replace("a\nb\nc\n");
     world.sees(&["0@2 b", "1@4 c"]);
+}
+
+#[test]
+fn an_old_file_is_heard_for_so_long_and_no_longer() {
+    let mut world = World::with("a\n");
+    world.poll();
+    let mut old = world.writer("f");
+    world.replace("b\n");
+    world.polls(&[]);
+    world.polls(&["Replaced:", "1@0 b"]);
+    world.now += LATE_TIME - STEP;
+    old.write_all(b"c\n").unwrap();
+    world.polls(&["2@2 c"]);
+    old.write_all(b"d\n").unwrap();
+    world.sees(&[]);
 }
 
 #[test]
@@ -830,6 +860,13 @@ fn a_read_that_fails_is_tried_again() {
     world.wait(Duration::from_secs(60));
     file::fault::set(u64::MAX);
     world.sees(&["recovered", &format!("2@4 {long}"), "3@100005 c"]);
+}
+
+#[test]
+fn a_read_that_is_interrupted_is_done_again() {
+    let mut world = World::with("a\n");
+    file::fault::interrupt(3);
+    world.polls(&["0@0 a"]);
 }
 
 #[test]

@@ -71,7 +71,7 @@ export async function append(dir, ...texts) {
 
 /** Starts the program, on the port it had before where one is given. */
 export async function serve(t, dir, { port = 0, args = [] } = {}) {
-  const child = spawn(BINARY, ["--claude", dir, "--port", String(port), ...STATIC, ...args], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(BINARY, ["--claude", dir, "--port", String(port), "--quiet", ...STATIC, ...args], { stdio: ["ignore", "pipe", "inherit"] });
   const ended = new Promise((resume) => child.once("exit", resume));
   const stop = (signal = "SIGKILL") => (child.kill(signal), ended);
   t.after(() => stop());

@@ -55,7 +55,7 @@ test("hostile lines are text: nothing runs, nothing is wider than the page, the 
   }
   await append(dir, line("still alive"));
   await sees(page, "still alive");
-  await page.selectOption("#claude-live-project", { index: 3 });
+  await page.selectOption("#live-project", { index: 3 });
   await until("a filter's rows", async () => (await said(page)).length === 1);
   unproblematic(page);
 });
@@ -74,7 +74,7 @@ for (const scheme of ["light", "dark"]) {
       const { violations } = await page.evaluate(() => globalThis.axe.run(document, { rules: { "color-contrast": { enabled: true } } }));
       assert.deepEqual(violations.map(({ id, nodes }) => [id, ...nodes.map(({ html, any }) => `${html} ${any[0]?.message ?? ""}`)]), [], state);
     };
-    await page.locator("#claude-live-status", { hasText: "malformed" }).waitFor();
+    await page.locator("#live-status", { hasText: "malformed" }).waitFor();
     await check("busy");
     await openAll(page);
     await check("open");

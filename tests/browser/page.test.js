@@ -33,11 +33,11 @@ test("the other types of events are rows too", async (t) => {
 
 test("an empty page says what it waits for, and shows the first prompt without reload", async (t) => {
   const { dir, page } = await open(t, null);
-  await page.locator("#claude-live-empty h2").filter({ hasText: "history.jsonl" }).waitFor();
-  assert.match(await page.textContent("#claude-live-status"), /is not there yet/);
+  await page.locator("#live-empty h2").filter({ hasText: "history.jsonl" }).waitFor();
+  assert.match(await page.textContent("#live-status"), /is not there yet/);
   await write(dir, line("the first"));
   await sees(page, "the first");
-  await page.locator("#claude-live-empty").waitFor({ state: "hidden" });
+  await page.locator("#live-empty").waitFor({ state: "hidden" });
   unproblematic(page);
 });
 
@@ -118,7 +118,7 @@ test("search and filters narrow the rows, are in the address, and come back with
   await page.keyboard.press("/");
   await page.keyboard.type("QUEST three");
   await settled(page, 1);
-  assert.equal(await page.textContent("#claude-live-hidden"), "10 hidden: show all");
+  assert.equal(await page.textContent("#live-hidden"), "10 hidden: show all");
   await append(dir, line("question three again"), line("nothing"));
   await settled(page, 2);
   const again = await tab(context, page.url());
@@ -129,13 +129,13 @@ test("search and filters narrow the rows, are in the address, and come back with
   assert.equal(new URL(page.url()).hash, "");
   await page.locator(`${ROWS} .pick[data-pick=project]`, { hasText: "beta" }).first().click();
   await settled(page, 6);
-  assert.equal(await page.inputValue("#claude-live-project"), "/home/demo/beta");
-  await page.selectOption("#claude-live-kind", { label: "slash command" });
+  assert.equal(await page.inputValue("#live-project"), "/home/demo/beta");
+  await page.selectOption("#live-kind", { label: "slash command" });
   await settled(page, 1);
-  await page.click("#claude-live-hidden");
+  await page.click("#live-hidden");
   await settled(page, 13);
   await page.fill("#claude-live-search", "no such thing");
-  await page.locator("#claude-live-empty", { hasText: "Nothing matches" }).waitFor();
+  await page.locator("#live-empty", { hasText: "Nothing matches" }).waitFor();
   unproblematic(page, again);
 });
 
@@ -156,23 +156,23 @@ test("reading further down is not disturbed: a button says how many are new", as
   const place = await page.locator(ROWS).nth(60).boundingBox();
   await until("that reading is noticed", async () => {
     await append(dir, line("later"));
-    return page.locator("#claude-live-new").isVisible();
+    return page.locator("#live-new").isVisible();
   });
-  assert.match(await page.textContent("#claude-live-new"), /^\d+ new$/);
+  assert.match(await page.textContent("#live-new"), /^\d+ new$/);
   const rows = await page.locator(ROWS).count();
   assert.deepEqual(await page.locator(ROWS).nth(60 + rows - 100).boundingBox(), place);
-  await page.click("#claude-live-new");
+  await page.click("#live-new");
   await until("the newest row on top", async () => (await said(page))[0] === "later" && (await page.evaluate(() => scrollY)) === 0);
-  await page.locator("#claude-live-new").waitFor({ state: "hidden" });
+  await page.locator("#live-new").waitFor({ state: "hidden" });
 });
 
 test("cleared rows can be shown again", async (t) => {
   const { dir, page } = await open(t, lines(4));
   await page.keyboard.press("c");
-  await page.locator("#claude-live-empty", { hasText: "Cleared" }).waitFor();
+  await page.locator("#live-empty", { hasText: "Cleared" }).waitFor();
   await append(dir, line("after"));
   await settled(page, 1);
-  await page.click("#claude-live-clear");
+  await page.click("#live-clear");
   await settled(page, 5);
 });
 
@@ -180,24 +180,37 @@ test("no more than 500 rows, and older events when they are asked for", async (t
   const yesterday = Date.now() - 86_400_000;
   const { page } = await open(t, lines(1_200, "old", { timestamp: yesterday }));
   await settled(page, 200);
-  await page.click("#claude-live-older");
+  await page.click("#live-older");
   await settled(page, 1_000);
-  assert.equal(await page.locator("#claude-live-older").isVisible(), false);
+  assert.equal(await page.locator("#live-older").isVisible(), false);
 });
 
 test("the day's totals and the last hour come from all events held", async (t) => {
   const now = Date.now();
   const midnight = new Date(now).setHours(0, 0, 0, 0);
   const { page } = await open(t, [...lines(300, "today", { timestamp: Math.max(midnight, now - 1_000) }), line("b", { project: "/b", sessionId: "b" })]);
-  await until("all prompts of today", async () => /^301\+?$/.test(await page.textContent("#claude-live-prompts")));
-  assert.equal(await page.textContent("#claude-live-projects"), "2");
-  await page.locator("#claude-live-chart .readout", { hasText: "last hour: 301 prompts" }).waitFor();
-  await page.focus("#claude-live-chart");
+  await until("all prompts of today", async () => /^301\+?$/.test(await page.textContent("#live-prompts")));
+  assert.equal(await page.textContent("#live-projects"), "2");
+  await page.locator("#live-chart .readout", { hasText: "last hour: 301 prompts" }).waitFor();
+  await page.focus("#live-chart");
   await page.keyboard.press("ArrowLeft");
   await page.keyboard.press("ArrowRight");
-  assert.match(await page.getAttribute("#claude-live-chart", "aria-valuetext"), /301 prompts · alpha 300 · b 1|prompts/);
+  assert.match(await page.getAttribute("#live-chart", "aria-valuetext"), /301 prompts · alpha 300 · b 1|prompts/);
   await page.keyboard.press("Enter");
   assert.ok(await page.evaluate(() => document.activeElement.matches(".open")));
+});
+
+test("a pointer on the chart tells a minute's numbers, and a click goes to its rows", async (t) => {
+  const half = Date.now() - 30 * 60_000;
+  const { page } = await open(t, [...lines(60, "older", { timestamp: half }), ...lines(60, "newer")]);
+  const bar = page.locator("#live-chart g:has(.bar)").first();
+  const { x, y } = await bar.boundingBox();
+  await page.mouse.move(x + 3, y + 3);
+  await page.locator("#live-chart .readout", { hasText: /: 60 prompts · alpha 60$/ }).waitFor();
+  await page.mouse.click(x + 3, y + 3);
+  assert.equal(await page.evaluate(() => document.activeElement.closest("tr").querySelector(".said").textContent), "older 59");
+  await page.mouse.move(0, 0);
+  await page.locator("#live-chart .readout", { hasText: "last hour: 120 prompts" }).waitFor();
 });
 
 test("everything is done by keyboard, and the focus is never lost", async (t) => {
@@ -236,7 +249,7 @@ test("Tab reaches the tools, the rows that are open, and nothing twice", async (
     await page.keyboard.press("Tab");
     stops.push(await page.evaluate(() => document.activeElement.id || document.activeElement.textContent.slice(0, 20)));
   }
-  for (const stop of ["Live", "claude-live-chart", "claude-live-search", "claude-live-kind", "claude-live-pause", "Copy raw line", "Copy JSON"]) assert.ok(stops.includes(stop), `${stop} in ${stops}`);
+  for (const stop of ["Live", "live-chart", "claude-live-search", "live-kind", "claude-live-pause", "Copy raw line", "Copy JSON"]) assert.ok(stops.includes(stop), `${stop} in ${stops}`);
 });
 
 test("a hidden tab counts what is new in its title and marks where one was", async (t) => {
@@ -285,8 +298,8 @@ test("a notification comes for a new prompt that fits the filter, once it is ask
   });
   await append(dir, line("wanted before"));
   await sees(page, "wanted before");
-  await page.click("#claude-live-notify");
-  assert.equal(await page.getAttribute("#claude-live-notify", "aria-pressed"), "true");
+  await page.click("#live-notify");
+  assert.equal(await page.getAttribute("#live-notify", "aria-pressed"), "true");
   await append(dir, line("other"), line("wanted password=hunter2"));
   await until("a notification", () => page.evaluate(() => globalThis.told.length > 0));
   assert.deepEqual(await page.evaluate(() => globalThis.told), ["alpha: wanted password=••••"]);
@@ -294,7 +307,7 @@ test("a notification comes for a new prompt that fits the filter, once it is ask
 
 test("the quiet line says what is followed and how far", async (t) => {
   const { dir, page } = await open(t, [line("a"), "no json"]);
-  const status = page.locator("#claude-live-status");
+  const status = page.locator("#live-status");
   await status.filter({ hasText: "1 malformed" }).waitFor();
   const { size } = await stat(join(dir, "history.jsonl"));
   const shown = await status.innerText();

@@ -29,7 +29,7 @@ test("after a kill and a restart the page goes on by itself, with its open rows,
   assert.deepEqual(shown, ["after", "while down", "before 4", "before 3", "before 2", "before 1", "before 0"]);
   once(await ids(page));
   assert.ok(await detail.evaluate((node) => node.isConnected && node.previousElementSibling.textContent.includes("before 3")));
-  await page.locator("#claude-live-status", { hasText: "gap reloaded" }).waitFor();
+  await page.locator("#live-status", { hasText: "gap reloaded" }).waitFor();
   unproblematic(page);
 });
 
@@ -74,7 +74,7 @@ test("after a cut line and 503s the page comes back and says how many events wer
   await inState(page, "live");
   await settled(page, 7);
   once(await said(page));
-  await page.locator("#claude-live-status", { hasText: /: 4 replayed/ }).waitFor();
+  await page.locator("#live-status", { hasText: /: 4 replayed/ }).waitFor();
   unproblematic(page);
 });
 
@@ -83,8 +83,8 @@ test("without an answer for a while the badge says since when, and what to do", 
   await server.stop();
   await inState(page, "offline");
   assert.match(await page.textContent("#claude-live-conn"), /^offline since \d/);
-  assert.match(await page.textContent("#claude-live-banner"), /Start claude-live there again/);
-  assert.match(await page.getAttribute("#claude-live-icon", "href"), /favicon-off/);
+  assert.match(await page.textContent("#live-banner"), /Start claude-live there again/);
+  assert.match(await page.getAttribute("#live-icon", "href"), /favicon-off/);
 });
 
 test("a token that is wanted is asked for", async (t) => {
@@ -99,11 +99,11 @@ test("a token that is wanted is asked for", async (t) => {
   await inState(page, "reconnecting");
   await serve(t, dir, { port: server.port, args: ["--token-file", token] });
   await inState(page, "locked");
-  assert.match(await page.textContent("#claude-live-banner"), /token/);
+  assert.match(await page.textContent("#live-banner"), /token/);
   const other = await tab(page.context(), `${server.url}?token=correct-horse-battery`, { state: null });
   await inState(page, "live");
   await inState(other, "live");
-  assert.equal(await page.locator("#claude-live-banner").isVisible(), false);
+  assert.equal(await page.locator("#live-banner").isVisible(), false);
 });
 
 test("a silent line is not called live: it is opened again", async (t) => {
@@ -159,7 +159,7 @@ test("more than the ring holds while away is a gap: told once, and reloaded", as
   gate.status = 0;
   await inState(page, "live");
   await sees(page, "away 1499");
-  await page.locator("#claude-live-status", { hasText: "gap reloaded" }).waitFor();
+  await page.locator("#live-status", { hasText: "gap reloaded" }).waitFor();
   once(await ids(page));
   assert.equal(await page.locator(`${ROWS}[data-kind=notice]`).count(), 1);
   unproblematic(page);
@@ -209,7 +209,11 @@ test("a tab that knows less than the one that takes the stream over is told what
   assert.ok(!(await said(deaf)).includes("missed"));
   await page.close();
   await sees(deaf, "missed");
-  for (const other of [next, deaf]) once(await said(other));
+  await append(dir, line("last"));
+  for (const other of [next, deaf]) {
+    await sees(other, "last");
+    once(await said(other));
+  }
 });
 
 test("a tab that holds the stream and is frozen is relieved of it", async (t) => {
@@ -223,6 +227,21 @@ test("a tab that holds the stream and is frozen is relieved of it", async (t) =>
   await sees(other, "after");
   await sees(page, "after");
   assert.equal(await streams(server.url), 1);
+});
+
+test("a holder whose timers are slow, as it is hidden, tries again for a tab that is looked at", async (t) => {
+  const { dir, server, context, page } = await open(t, lines(1));
+  const other = await tab(context, server.url);
+  await page.evaluate(() => {
+    const { setTimeout } = globalThis;
+    globalThis.setTimeout = (step, ms) => setTimeout(step, 1_000 * ms);
+  });
+  await server.stop();
+  await inState(other, "reconnecting");
+  await serve(t, dir, { port: server.port });
+  await inState(other, "live");
+  await append(dir, line("after"));
+  await sees(other, "after");
 });
 
 test("where tabs cannot choose a holder, each has its own stream", async (t) => {

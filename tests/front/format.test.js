@@ -31,6 +31,7 @@ test("what a person typed is told from what the file merely holds", () => {
   const table = [["fix it", "prompt"], ["/clear ", "command"], ["/model opus", "command"], ["/mcp:list", "command"], ["/home/me/notes.md is wrong", "prompt"], ["! cargo test", "shell"], ["", "prompt"]];
   for (const [display, kind] of table) assert.equal(prompt(display).kind, kind, display);
   assert.equal(item(history({ parseError: "EOF at line 1 column 9", rawLine: "{\"cut" }), NOW).kind, "broken");
+  assert.equal(item(history({ parseError: "EOF", rawLine: "x".repeat(9_000) }), NOW).text.length, 151);
   assert.equal(item(history({ rawLine: "{\"display\":12}" }), NOW).kind, "other");
 });
 

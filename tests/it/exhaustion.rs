@@ -78,13 +78,17 @@ fn a_history_that_is_replaced_while_descriptors_are_out_is_followed_when_there_a
     wait_until("the file is whole again", || program.backlog_lines() == [prompt("new").trim_end()]);
 }
 
+fn limited(limit: &str, dir: &Path) -> Program {
+    let mut limited = Command::new("prlimit");
+    limited.arg(limit).arg(command().get_program());
+    limited.args(["--port", "0", "--claude"]).arg(dir);
+    Program::spawn(limited, dir)
+}
+
 #[test]
 fn with_few_descriptors_it_takes_as_many_connections_as_there_are_places() {
     let dir = tempfile::tempdir().unwrap();
-    let mut limited = Command::new("prlimit");
-    limited.arg("--nofile=48:48").arg(command().get_program());
-    limited.args(["--port", "0", "--claude"]).arg(dir.path());
-    let program = Program::spawn(limited, dir.path());
+    let program = limited("--nofile=48:48", dir.path());
     let mut clients: Vec<_> = (0..40).map(|_| ask(&program)).collect();
     let answers: Vec<_> = clients.iter_mut().map(|client| client.response(false).status).collect();
     let served = answers.iter().filter(|status| **status == 200).count();
@@ -92,7 +96,19 @@ fn with_few_descriptors_it_takes_as_many_connections_as_there_are_places() {
     assert_eq!(served, 24);
     drop(clients);
     wait_until("there is a place again", || program.get("/").status == 200);
-    assert!(program.kill().contains("the limit of 48 open files has room for 24 connections"));
+    assert!(
+        program.kill().contains("the limit on open files has room for 24 connections, not 512")
+    );
+}
+
+#[test]
+fn the_soft_limit_is_raised_to_the_hard_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = limited("--nofile=48:4000", dir.path());
+    let limits = fs::read_to_string(format!("/proc/{}/limits", program.child.id())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let numbers: Vec<_> = line.split_whitespace().skip(3).take(2).collect();
+    assert_eq!(numbers, ["4000", "4000"]);
 }
 
 #[test]
