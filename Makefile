@@ -14,6 +14,9 @@ host := $(shell rustc --version --verbose | sed -n 's/^host: //p')
 musl := $(subst -gnu,-musl,$(host))
 triple := $(if $(wildcard $(shell rustc --print sysroot)/lib/rustlib/$(musl)),$(musl),$(host))
 
+# Most tests wait most of the time, for a poll, a ping or a time-out; more threads than processors wait together.
+export RUST_TEST_THREADS ?= 8
+
 .PHONY: build run test test-rust test-page clients screenshots bench peers check lint fmt dist install uninstall clean help
 
 build: ## build the release binary into target/release/claude-live
