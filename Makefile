@@ -23,7 +23,7 @@ build: ## build the release binary into target/release/claude-live
 	$(CARGO) build --release --locked
 
 run: ## build and run it; make run ARGS="--port 0 --demo"
-	$(CARGO) run --release --locked --quiet -- $(ARGS)
+	$(CARGO) run --release --locked -- $(ARGS)
 
 test: test-rust test-page ## run every test
 

@@ -128,10 +128,10 @@ impl History {
             tail::Item::Reset { reason, kept } => self.reset(reason, &kept),
             tail::Item::Found => self.notice("history.found", "the history file is there now"),
             tail::Item::Unreadable { msg } => {
-                self.hub.publish(fault("history.unreadable", msg, &self.path));
+                self.hub.publish(fault(&self.health, "history.unreadable", msg, &self.path));
             }
             tail::Item::Recovered => {
-                self.hub.publish(recovered(&self.path));
+                self.hub.publish(recovered(&self.health, &self.path));
             }
         }
     }
@@ -173,10 +173,16 @@ pub(crate) struct Watched {
     watch: Watch,
     claude_dir: PathBuf,
     hub: Arc<Hub>,
+    health: Arc<Health>,
 }
 
 impl Watched {
-    pub(crate) fn new(claude_dir: &Path, more: &[PathBuf], hub: Arc<Hub>) -> Watched {
+    pub(crate) fn new(
+        claude_dir: &Path,
+        more: &[PathBuf],
+        hub: Arc<Hub>,
+        health: Arc<Health>,
+    ) -> Watched {
         let mut paths: Vec<PathBuf> = Vec::new();
         for path in WATCHED.iter().map(Path::new).chain(more.iter().map(PathBuf::as_path)) {
             let path = claude_dir.join(path);
@@ -184,7 +190,7 @@ impl Watched {
                 paths.push(path);
             }
         }
-        Watched { watch: Watch::new(paths), claude_dir: claude_dir.to_owned(), hub }
+        Watched { watch: Watch::new(paths), claude_dir: claude_dir.to_owned(), hub, health }
     }
 
     /// Publishes the changes that have settled.
@@ -195,9 +201,12 @@ impl Watched {
                     Draft::new(None, &self.changed(&path, change, size_bytes, mtime))
                 }
                 watch::Item::Unreadable { path, msg } => {
-                    fault("watch.unreadable", msg, &shown(&self.claude_dir, &path))
+                    let path = shown(&self.claude_dir, &path);
+                    fault(&self.health, "watch.unreadable", msg, &path)
                 }
-                watch::Item::Recovered { path } => recovered(&shown(&self.claude_dir, &path)),
+                watch::Item::Recovered { path } => {
+                    recovered(&self.health, &shown(&self.claude_dir, &path))
+                }
             };
             self.hub.publish(draft);
         }
@@ -230,12 +239,14 @@ pub(crate) fn shown(claude_dir: &Path, path: &Path) -> String {
     path.strip_prefix(claude_dir).unwrap_or(&path).to_string_lossy().into_owned()
 }
 
-fn fault(kind: &'static str, msg: String, path: &str) -> Draft {
+fn fault(health: &Health, kind: &'static str, msg: String, path: &str) -> Draft {
+    health.set_error(path, &msg);
     log::warn(format_args!("cannot read `{path}`: {msg}"));
     Draft::new(None, &Data::Error(Fault { kind, msg, path: Some(path.to_owned()) }))
 }
 
-fn recovered(path: &str) -> Draft {
+fn recovered(health: &Health, path: &str) -> Draft {
+    health.clear_error(path);
     let msg = format!("`{path}` can be read again");
     log::info(&msg);
     let notice =

@@ -2,6 +2,7 @@
 //!
 //! Invariant: never a prompt's text, only names of files and numbers.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -23,6 +24,8 @@ pub(crate) struct Health {
     history_path: String,
     watched: Vec<String>,
     history: Mutex<History>,
+    /// What cannot be read at present, by path.
+    errors: Mutex<BTreeMap<String, String>>,
     pub(crate) counters: Counters,
 }
 
@@ -75,6 +78,7 @@ impl Health {
             history_path: history.to_string_lossy().into_owned(),
             watched,
             history: Mutex::default(),
+            errors: Mutex::default(),
             counters: Counters::default(),
         }
     }
@@ -90,9 +94,20 @@ impl Health {
         history.status = status;
     }
 
+    /// Notes why a path cannot be read.
+    pub(crate) fn set_error(&self, path: &str, msg: &str) {
+        self.errors.lock().insert(path.to_owned(), msg.to_owned());
+    }
+
+    /// Notes that a path can be read again.
+    pub(crate) fn clear_error(&self, path: &str) {
+        self.errors.lock().remove(path);
+    }
+
     /// The whole answer of `/healthz`.
     pub(crate) fn json(&self, hub: &Hub) -> Vec<u8> {
         let history = self.history.lock();
+        let errors = self.errors.lock();
         let report = Report {
             version: env!("CARGO_PKG_VERSION"),
             started_at: print_time(self.started_at),
@@ -106,6 +121,7 @@ impl Health {
                 followed_since: history.followed_since.map(print_time),
             },
             watched: &self.watched,
+            errors: errors.iter().map(|(path, msg)| ErrorReport { path, msg }).collect(),
             counters: CountersReport(&self.counters, hub),
             last_event_id: hub.last_id(),
         };
@@ -170,8 +186,15 @@ struct Report<'a> {
     claude_dir: &'a str,
     history: HistoryReport<'a>,
     watched: &'a [String],
+    errors: Vec<ErrorReport<'a>>,
     counters: CountersReport<'a>,
     last_event_id: u64,
+}
+
+#[derive(Serialize)]
+struct ErrorReport<'a> {
+    path: &'a str,
+    msg: &'a str,
 }
 
 #[derive(Serialize)]

@@ -25,7 +25,7 @@ mod worker;
 use std::env;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +46,9 @@ const IDLE_POLL: Duration = Duration::from_millis(100);
 
 /// Pause between two batches of a burst, so that streams send the one before the next comes.
 const BATCH_PAUSE: Duration = Duration::from_millis(1);
+
+/// The shortest token that guards an address which other machines reach.
+const MIN_REMOTE_TOKEN_BYTES: usize = 16;
 
 /// Connections that wait to be accepted: of more that come at the same instant, the others try again after a second. The
 /// system lowers it to its own bound (4096 on Linux).
@@ -99,8 +102,13 @@ fn run(args: &Args) -> Result<(), Error> {
         let _writer = write_demo(demo)?;
         return serve(args, &dir, listener, guard, assets);
     };
+    // Without a current directory it stays as it was given.
+    let claude_dir = path::absolute(claude_dir).unwrap_or_else(|_| claude_dir.clone());
     log::info(format_args!("following `{}`", claude_dir.display()));
-    serve(args, claude_dir, listener, guard, assets)
+    if !claude_dir.is_dir() {
+        log::warn(format_args!("`{}` is not there yet: waiting for it", claude_dir.display()));
+    }
+    serve(args, &claude_dir, listener, guard, assets)
 }
 
 fn serve(
@@ -119,7 +127,8 @@ fn serve(
 
     let mut history = follow::History::new(claude_dir, Arc::clone(&hub), Arc::clone(&health));
     history.seed();
-    let mut watched = follow::Watched::new(claude_dir, &args.watch, Arc::clone(&hub));
+    let mut watched =
+        follow::Watched::new(claude_dir, &args.watch, Arc::clone(&hub), Arc::clone(&health));
     let site = Site::new(args.max_connections, guard, assets, Arc::clone(&hub), health);
 
     let (sender, ended) = bounded(1);
@@ -138,6 +147,12 @@ fn serve(
     http::serve(alarm("accept"), listener, site).map_err(Error::Thread)?;
 
     print(&format!("listening on http://{address}/\n"))?;
+    if !args.host.is_loopback() {
+        let port = address.port();
+        log::info(format_args!(
+            "from other machines: http://ADDRESS:{port}/?token=TOKEN, and by a name with --allow-host"
+        ));
+    }
     if args.open {
         browser::open(address);
     }
@@ -146,6 +161,9 @@ fn serve(
 }
 
 fn print_service(kind: service::Kind, args: &Args) -> Result<(), Error> {
+    if args.port == 0 {
+        log::warn("with --port 0 the service has another address after each start");
+    }
     let home = env::var_os("HOME").map(PathBuf::from);
     let service = service::Service {
         program: &env::current_exe().map_err(Error::Program)?,
@@ -166,7 +184,9 @@ fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
 }
 
 fn token(args: &Args) -> Result<Option<Token>, Error> {
-    args.token_file.as_deref().map(Token::read).transpose()
+    // Who can only be on this machine has few tries; from elsewhere a short token can be guessed.
+    let min_bytes = if args.host.is_loopback() { 1 } else { MIN_REMOTE_TOKEN_BYTES };
+    args.token_file.as_deref().map(|file| Token::read(file, min_bytes)).transpose()
 }
 
 fn health(args: &Args, claude_dir: &Path) -> Health {

@@ -93,6 +93,16 @@ impl Answer {
         answer.with("Content-Security-Policy", CONTENT_SECURITY_POLICY)
     }
 
+    /// The same answer with an HTML page for its body.
+    pub(crate) fn in_words(self, page: &'static str) -> Answer {
+        let body = vec![Piece::Bytes(Cow::Borrowed(page.as_bytes()))];
+        let mut answer = Answer { body, ..self };
+        answer.headers.retain(|header| !header.field.equiv("Content-Type"));
+        answer
+            .with("Content-Type", "text/html; charset=utf-8")
+            .with("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+    }
+
     /// To another path of this server, with a cookie to keep.
     pub(crate) fn redirect(path: &str, cookie: &str) -> Answer {
         let answer = Answer::new(303, NO_STORE, "text/plain; charset=utf-8", Cow::Borrowed(b""));

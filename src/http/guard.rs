@@ -16,6 +16,16 @@ use super::head::Head;
 /// name: servers beside each other on one host do not take each other's away.
 const COOKIE: &str = "claude_live_";
 
+/// What somebody sees who opens the page without the token.
+const UNAUTHORIZED_PAGE: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
+<meta name=\"viewport\" content=\"width=device-width\"><meta name=\"color-scheme\" content=\"light dark\">\
+<title>claude-live: token needed</title><h1>This claude-live asks for its token</h1>\
+<p>Open this address once with <code>?token=TOKEN</code> behind it. The token is in the file that the server was \
+started with (<code>--token-file</code>); a cookie then keeps it in this browser.</p>";
+
+/// Seconds that a browser keeps the token: 30 days, so that it is not asked for at every start.
+const COOKIE_SECONDS: u32 = 30 * 24 * 60 * 60;
+
 /// Bytes of a token at most: it must fit into a request head.
 const MAX_TOKEN_BYTES: usize = 1024;
 
@@ -95,26 +105,33 @@ impl Guard {
         if let Some(given) = head.parameter("token").filter(|_| head.path == "/") {
             // Wrong or right, the token must not stay in the address bar; a right one stays as a cookie.
             let is_right = token.is(given.as_bytes());
-            return Err(if is_right { self.keep(token) } else { unauthorized().into() });
+            return Err(if is_right { self.keep(token) } else { unauthorized(head) });
         }
         let bearers = head.headers("Authorization").filter_map(bearer);
         let cookies = head.headers("Cookie").flat_map(|header| cookies(header, &self.cookie));
         let is_right = bearers.chain(cookies).any(|given| token.is(given.as_bytes()));
-        if is_right { Ok(()) } else { Err(unauthorized().into()) }
+        if is_right { Ok(()) } else { Err(unauthorized(head)) }
     }
 
     fn keep(&self, token: &Token) -> Answer {
-        let cookie = format!("{}={}; HttpOnly; SameSite=Strict; Path=/", self.cookie, token.0);
+        let cookie = format!(
+            "{}={}; HttpOnly; SameSite=Strict; Path=/; Max-Age={COOKIE_SECONDS}",
+            self.cookie, token.0
+        );
         Answer::redirect("/", &cookie)
     }
 }
 
-fn unauthorized() -> Refusal {
-    Refusal::new(
+/// In JSON, or for a browser that asks for the page in words.
+fn unauthorized(head: &Head) -> Answer {
+    let refusal = Refusal::new(
         401,
         "token_needed",
         "this server asks for its token: send `Authorization: Bearer TOKEN`, or open /?token=TOKEN once in the browser",
-    )
+    );
+    let asks_for_page = head.headers("Accept").any(|accept| accept.contains("text/html"));
+    let answer = Answer::from(refusal);
+    if asks_for_page { answer.in_words(UNAUTHORIZED_PAGE) } else { answer }
 }
 
 /// The host part of `host:port`, `[v6]:port` or either without a port.
@@ -149,8 +166,8 @@ impl Token {
     ///
     /// # Errors
     ///
-    /// The file cannot be read, is empty, or holds what a cookie cannot carry.
-    pub(crate) fn read(path: &Path) -> Result<Token, Error> {
+    /// The file cannot be read, is empty, or holds less than `min_bytes` or what a cookie cannot carry.
+    pub(crate) fn read(path: &Path, min_bytes: usize) -> Result<Token, Error> {
         let error = |cause: String| Error::TokenFile { path: path.to_owned(), cause };
         let text = fs::read_to_string(path).map_err(|cause| error(cause.to_string()))?;
         warn_if_readable_by_others(path);
@@ -163,6 +180,12 @@ impl Token {
         if token.len() > MAX_TOKEN_BYTES || !token.bytes().all(is_safe) {
             return Err(error(format!(
                 "expected at most {MAX_TOKEN_BYTES} of A-Z a-z 0-9 - . _ ~ + / ="
+            )));
+        }
+        if token.len() < min_bytes {
+            return Err(error(format!(
+                "a token of {} characters can be guessed; other machines need one of {min_bytes} at least",
+                token.len()
             )));
         }
         Ok(Token(token.to_owned()))
@@ -314,7 +337,7 @@ mod tests {
         assert!(text.starts_with("HTTP/1.1 303 "), "{text}");
         assert!(text.contains("\r\nLocation: /\r\n"));
         assert!(text.contains(
-            "\r\nSet-Cookie: claude_live_8080=a+b; HttpOnly; SameSite=Strict; Path=/\r\n"
+            "\r\nSet-Cookie: claude_live_8080=a+b; HttpOnly; SameSite=Strict; Path=/; Max-Age=2592000\r\n"
         ));
         let wrong = answer(&guard, "/?token=x", "Host: localhost\r\nCookie: claude_live_8080=a+b");
         assert!(wrong.starts_with("HTTP/1.1 401 "), "{wrong}");

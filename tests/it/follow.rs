@@ -227,8 +227,12 @@ fn a_fifo_in_its_place_is_said_once_and_never_blocks() {
     );
     assert!(error.json()["data"]["msg"].as_str().unwrap().contains("FIFO"), "{}", error.data);
     std::thread::sleep(SEVERAL_POLLS);
+    let errors = || program.get("/healthz").json()["errors"].clone();
+    assert_eq!(errors()[0]["path"].as_str(), program.history().to_str());
+    assert!(errors()[0]["msg"].as_str().unwrap().contains("FIFO"));
     replace(&program.history(), &lines(0..4));
     assert_eq!(stream.event().json()["data"]["kind"], "source.recovered");
+    assert_eq!(errors(), json!([]));
     check_lines(&mut stream, 3..4);
 }
 

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::program::{Client, Program, Response, command, prompt};
 
-const TOKEN: &str = "s3cret-Token.1";
+const TOKEN: &str = "s3cret-Token.1-that-is-long";
 
 const TARGETS: [&str; 5] =
     ["/", "/static/live.js", "/api/claude/live/backlog", "/api/claude/stream", "/healthz"];
@@ -106,7 +106,7 @@ fn without_the_token_nothing_is_told() {
         check(target, "X: y", 401);
         check(target, "Authorization: Bearer s3cret-Token.", 401);
         check(target, "Authorization: Basic czNjcmV0", 401);
-        check(target, "Cookie: claude_live_1=s3cret-Token.1", 401);
+        check(target, "Cookie: claude_live_1=s3cret-Token.1-that-is-long", 401);
     }
     check(&format!("/api/claude/live/backlog?token={TOKEN}"), "X: y", 401);
     check("/?token=wrong", "X: y", 401);
@@ -122,7 +122,7 @@ fn a_token_in_the_address_becomes_a_cookie_and_is_never_shown_again() {
     let answer = program.get(&format!("/?token={TOKEN}"));
     assert_eq!((answer.status, answer.headers["location"].as_str()), (303, "/"));
     assert_eq!(answer.body, b"");
-    let wanted = format!("{cookie}; HttpOnly; SameSite=Strict; Path=/");
+    let wanted = format!("{cookie}; HttpOnly; SameSite=Strict; Path=/; Max-Age=2592000");
     assert_eq!(answer.headers["set-cookie"], wanted);
     for target in ["/", "/api/claude/live/backlog", "/healthz", "/nothing"] {
         let cookies = format!("Cookie: big={}; naïve=é; {cookie}", "x".repeat(8000));
@@ -132,6 +132,22 @@ fn a_token_in_the_address_becomes_a_cookie_and_is_never_shown_again() {
     }
     assert_eq!(program.stream("", &[&format!("Cookie: {cookie}")]).head.status, 200);
     assert!(!program.kill().contains(TOKEN));
+}
+
+#[test]
+fn a_browser_without_the_token_is_told_in_words_what_to_do() {
+    let (_place, file) = token_file(TOKEN, 0o600);
+    let program = Program::start(&["--token-file", &file]);
+    let answer = program.request("GET", "/", &["Accept: text/html,*/*;q=0.8"]);
+    assert_eq!(
+        (answer.status, answer.headers["content-type"].as_str()),
+        (401, "text/html; charset=utf-8")
+    );
+    assert!(
+        answer.text().contains("?token=TOKEN")
+            && answer.headers.contains_key("content-security-policy")
+    );
+    assert!(answer.headers["www-authenticate"].starts_with("Bearer"));
 }
 
 #[test]
@@ -166,6 +182,12 @@ fn an_address_that_others_can_reach_needs_a_token_and_then_asks_for_it() {
             assert!(said.contains(part), "{said}");
         }
     }
+    let (_place, file) = token_file("fifteen-letters", 0o600);
+    let output =
+        command().args(["--port=0", "--host", "0.0.0.0", "--token-file", &file]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("16 at least") && !said.contains("fifteen"), "{said}");
+    assert_eq!(output.status.code(), Some(1), "{said}");
     let (_place, file) = token_file(TOKEN, 0o600);
     let program = Program::start(&["--host", "0.0.0.0", "--token-file", &file]);
     assert_eq!(program.get("/").status, 401);
