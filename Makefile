@@ -17,7 +17,7 @@ triple := $(if $(wildcard $(shell rustc --print sysroot)/lib/rustlib/$(musl)),$(
 # Most tests wait most of the time, for a poll, a ping or a time-out; more threads than processors wait together.
 export RUST_TEST_THREADS ?= 8
 
-.PHONY: build run test test-rust test-page clients screenshots bench peers check lint fmt dist install uninstall clean help
+.PHONY: build run test test-rust test-page clients screenshots bench peers check lint audit soak fmt dist install uninstall clean help
 
 build: ## build the release binary into target/release/claude-live
 	$(CARGO) build --release --locked
@@ -52,11 +52,18 @@ peers: ## install the programs that `make bench` measures beside
 lint: ## check formatting, lints and documentation
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- --deny warnings
+	$(CARGO) check --locked --quiet --manifest-path tests/fuzz/Cargo.toml
 	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --locked --no-deps --document-private-items --quiet
 
 check: lint dist clients ## everything that CI runs
 	$(CARGO) test --locked -- --include-ignored
 	$(MAKE) test-page
+
+audit: ## compare the dependencies with the database of advisories; needs `cargo install cargo-audit`, and the network
+	$(CARGO) audit
+
+soak: ## abuse and use the release for ten minutes; it must hold in the end what it held before
+	CLAUDE_LIVE_SOAK_SECONDS=600 $(CARGO) test --locked --release --test it -- --nocapture soak::
 
 fmt: ## format the sources
 	$(CARGO) fmt

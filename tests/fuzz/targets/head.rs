@@ -5,12 +5,18 @@
 
 #[path = "../../../src/error.rs"]
 mod error;
+#[path = "../../../src/event.rs"]
+mod event;
 #[path = "../../../src/http"]
 mod http {
     pub(crate) mod answer;
     pub(crate) mod guard;
     pub(crate) mod head;
 }
+#[path = "../../../src/log.rs"]
+mod log;
+#[path = "../../../src/metrics.rs"]
+mod metrics;
 
 use std::net::IpAddr;
 

@@ -2,11 +2,15 @@
 #![no_main]
 #![allow(dead_code, reason = "the modules are the program's; a target uses a part of each")]
 
+#[path = "../../../src/event.rs"]
+mod event;
 #[path = "../../../src/http"]
 mod http {
     pub(crate) mod answer;
     pub(crate) mod head;
 }
+#[path = "../../../src/metrics.rs"]
+mod metrics;
 
 use http::head::parse;
 use libfuzzer_sys::fuzz_target;
