@@ -240,6 +240,7 @@ mod tests {
     fn nuls_around_a_line_are_skipped_and_those_within_kept() {
         check("\0\0a\0b\0\n\0\0c\0\0\r\n", &[(2, "a\0b"), (9, "c")]);
         check("a\r\0\n\0\rb\n", &[(0, "a\r"), (5, "\rb")]);
+        check("\r\0b\n", &[(0, "\r\0b")]);
         check("\0".repeat(143 << 10) + "a\nb\n", &[(143 << 10, "a"), ((143 << 10) + 2, "b")]);
     }
 

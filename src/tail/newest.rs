@@ -105,6 +105,14 @@ mod tests {
     }
 
     #[test]
+    fn a_line_is_found_across_blocks() {
+        let gap = " ".repeat(BLOCK_BYTES + 1);
+        check(&format!("a\n{gap}b\n"), 1, 2);
+        check(&format!("a\n{gap}\nb\n"), 2, 0);
+        check(&format!("a\nb{gap}\n"), 1, 2);
+    }
+
+    #[test]
     fn only_what_stands_before_the_end_counts() {
         assert_eq!(start(&file(b"a\nb\nc\nd\n"), 4, 1).unwrap(), 2);
     }
