@@ -42,6 +42,8 @@ pub(crate) struct Site {
     max_connections: usize,
     /// Streams that are open now: at most 3/4 of the connections, so that pages still load.
     streams: Counter,
+    /// Clients that are being told that there is no room.
+    turned_away: Counter,
     pub(crate) guard: Guard,
     pub(crate) assets: Assets,
     pub(crate) hub: Arc<Hub>,
@@ -57,7 +59,8 @@ impl Site {
         health: Arc<Health>,
     ) -> Site {
         let max_connections = limit::affordable(max_connections);
-        Site { max_connections, streams: Counter::default(), guard, assets, hub, health }
+        let (streams, turned_away) = (Counter::default(), Counter::default());
+        Site { max_connections, streams, turned_away, guard, assets, hub, health }
     }
 
     /// A stream's place, or `None` when all are taken.
@@ -113,19 +116,27 @@ pub(crate) fn serve(alarm: Alarm, listener: TcpListener, site: Site) -> io::Resu
 /// Gives a connection its thread, or turns it away.
 fn start(socket: TcpStream, site: &Arc<Site>, run: Run) {
     let place = Place::take(site, |site| &site.health.counters.connections);
-    let has_room = place.before < site.max_connections as u64;
-    if !has_room {
-        site.health.counters.refused_connections.add(1);
+    if place.before < site.max_connections as u64 {
+        let site = Arc::clone(site);
+        return on_thread(socket, place, move |socket| run(socket, &site));
     }
-    if place.before >= (site.max_connections + TURNED_AWAY) as u64 {
-        return connection::turn_away_at_once(&socket);
+    drop(place);
+    site.health.counters.refused_connections.add(1);
+    let place = Place::take(site, |site| &site.turned_away);
+    if place.before < TURNED_AWAY as u64 {
+        on_thread(socket, place, connection::turn_away);
+    } else {
+        connection::turn_away_at_once(&socket);
     }
+}
+
+fn on_thread(socket: TcpStream, place: Place, run: impl FnOnce(&TcpStream) + Send + 'static) {
     let socket = Arc::new(socket);
-    let (threads_socket, site) = (Arc::clone(&socket), Arc::clone(site));
+    let threads_socket = Arc::clone(&socket);
     let thread = move || {
         // Given back before the socket is closed: who sees the connection's end finds the place free.
         let _place = place;
-        if has_room { run(&threads_socket, &site) } else { connection::turn_away(&threads_socket) }
+        run(&threads_socket);
     };
     let builder = thread::Builder::new().name("connection".to_owned()).stack_size(STACK_BYTES);
     if builder.spawn(thread).is_err() {
@@ -189,9 +200,8 @@ mod tests {
     #[test]
     fn beyond_every_bound_a_client_is_still_told_why() {
         let site = site(0);
-        let taken: Vec<_> = (0..TURNED_AWAY)
-            .map(|_| Place::take(&site, |site| &site.health.counters.connections))
-            .collect();
+        let taken: Vec<_> =
+            (0..TURNED_AWAY).map(|_| Place::take(&site, |site| &site.turned_away)).collect();
         let told = answer(&site, |_, _| unreachable!("there is no room"));
         assert!(told.starts_with("HTTP/1.1 503 "), "{told}");
         assert!(told.contains("\r\nRetry-After: 2\r\n") && told.contains("\"busy\""), "{told}");

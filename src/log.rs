@@ -31,10 +31,18 @@ pub(crate) fn warn(message: impl Display) {
     print("warn", message);
 }
 
+/// Why the program ends: as programs do, with its name instead of a time.
+pub(crate) fn fail(error: impl Display) {
+    write(&format!("claude-live: {}", OneLine(error)));
+}
+
 fn print(level: &str, message: impl Display) {
-    let line = format!("{}\n", Line { time: Timestamp::now(), level, message });
+    write(&Line { time: Timestamp::now(), level, message }.to_string());
+}
+
+fn write(line: &str) {
     // There is nowhere else to say that nobody listens.
-    let _ = io::stderr().write_all(line.as_bytes());
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 struct Line<'a, M> {
@@ -45,8 +53,16 @@ struct Line<'a, M> {
 
 impl<M: Display> Display for Line<'_, M> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{} {} ", print_time(self.time), self.level)?;
-        for character in self.message.to_string().chars() {
+        write!(f, "{} {} {}", print_time(self.time), self.level, OneLine(&self.message))
+    }
+}
+
+/// With control characters written as Rust writes them.
+struct OneLine<M>(M);
+
+impl<M: Display> Display for OneLine<M> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        for character in self.0.to_string().chars() {
             match character {
                 control if control.is_control() => write!(f, "{}", control.escape_default())?,
                 other => write!(f, "{other}")?,

@@ -77,7 +77,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("claude-live: {error}");
+            log::fail(&error);
             ExitCode::from(if matches!(error, Error::Usage(_)) { 2 } else { 1 })
         }
     }
@@ -122,6 +122,8 @@ fn serve(
     let memory = ids::memory(["XDG_RUNTIME_DIR", "TMPDIR"].map(env::var_os));
     // A demo leaves nothing behind.
     let memory = memory.filter(|_| args.claude_dir.is_some());
+    // Nothing is ever written where Claude Code writes, even if temporary files are to go there.
+    let memory = memory.filter(|file| !file.starts_with(claude_dir));
     let hub = Hub::new(ids::first(memory.as_deref()));
     let health = Arc::new(health(args, claude_dir));
 

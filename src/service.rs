@@ -47,7 +47,11 @@ pub(crate) fn print(kind: Kind, service: &Service) -> String {
 
 /// See systemd.service(5), systemd.exec(5) and systemd.resource-control(5).
 fn systemd(service: &Service) -> String {
-    let command = service.command().map(systemd_word).collect::<Vec<_>>().join(" ");
+    let mut words = service.command();
+    // In the program's own path `$` stands for itself.
+    let program =
+        words.next().map(|word| systemd_word(word).replace("$$", "$")).unwrap_or_default();
+    let command = words.fold(program, |command, word| command + " " + &systemd_word(word));
     let most = service.max_connections + SPARE;
     let private_tmp = if service.is_demo { "PrivateTmp=yes\n" } else { "" };
     format!(

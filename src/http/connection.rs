@@ -20,7 +20,7 @@ const WRITE_TIME: Duration = Duration::from_secs(10);
 /// not keep its place for good.
 const ANSWER_TIME: Duration = Duration::from_secs(60);
 
-/// Time and bytes that are read and thrown away after a refusal, so that the client reads the answer before the
+/// Time and bytes that are read and thrown away after the last answer, so that the client reads it before the
 /// connection is reset under it (RFC 9112, 9.6).
 const LINGER_TIME: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 256 * 1024;
@@ -94,6 +94,7 @@ fn answer_all(socket: &TcpStream, site: &Arc<Site>) -> Result<(), Ending> {
             }
         }
         if head.closes() {
+            linger(socket);
             return Ok(());
         }
     }

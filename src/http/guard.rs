@@ -70,10 +70,14 @@ impl Guard {
         if self.allow_hosts.iter().any(|allowed| *allowed == host || *allowed == name) {
             return true;
         }
-        if name == "localhost" || name.ends_with(".localhost") {
+        let is_label = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+        if name == "localhost" || (name.ends_with(".localhost") && name.bytes().all(is_label)) {
             return true;
         }
         let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+        if self.allow_hosts.iter().any(|allowed| *allowed == bare) {
+            return true;
+        }
         bare.parse::<IpAddr>().is_ok_and(|address| {
             let is_any = self.address.is_unspecified();
             address.is_loopback() || address == self.address || is_any
@@ -84,33 +88,38 @@ impl Guard {
         let foreign = |what: &str| {
             Refusal::new(403, "foreign_origin", format!("{what} may not read this server"))
         };
-        if head.header("Sec-Fetch-Site").is_some_and(|site| site.eq_ignore_ascii_case("cross-site"))
-        {
+        let is_cross = |site: &str| site.eq_ignore_ascii_case("cross-site");
+        if head.headers("Sec-Fetch-Site").any(is_cross) {
             return Err(foreign("a page of another site"));
         }
-        let Some(origin) = head.header("Origin") else { return Ok(()) };
+        match head.headers("Origin").find(|origin| !self.is_same(head, origin)) {
+            Some(origin) => Err(foreign(&format!("the origin `{origin}`"))),
+            None => Ok(()),
+        }
+    }
+
+    fn is_same(&self, head: &Head, origin: &str) -> bool {
         let host = origin.split_once("://").map(|(_, host)| host.to_ascii_lowercase());
-        let is_same = host.as_ref().is_some_and(|origin| {
+        host.as_ref().is_some_and(|origin| {
             head.host.as_ref().is_some_and(|host| host.eq_ignore_ascii_case(origin))
                 || self
                     .allow_hosts
                     .iter()
                     .any(|allowed| allowed == origin || allowed == without_port(origin))
-        });
-        if is_same { Ok(()) } else { Err(foreign(&format!("the origin `{origin}`"))) }
+        })
     }
 
     fn check_token(&self, head: &Head) -> Result<(), Answer> {
         let Some(token) = &self.token else { return Ok(()) };
-        if let Some(given) = head.parameter("token").filter(|_| head.path == "/") {
-            // Wrong or right, the token must not stay in the address bar; a right one stays as a cookie.
-            let is_right = token.is(given.as_bytes());
-            return Err(if is_right { self.keep(token) } else { unauthorized(head) });
-        }
         let bearers = head.headers("Authorization").filter_map(bearer);
         let cookies = head.headers("Cookie").flat_map(|header| cookies(header, &self.cookie));
-        let is_right = bearers.chain(cookies).any(|given| token.is(given.as_bytes()));
-        if is_right { Ok(()) } else { Err(unauthorized(head)) }
+        let is_known = bearers.chain(cookies).any(|given| token.is(given.as_bytes()));
+        // A token must not stay in the address bar: it goes into a cookie, and an old one beside a good cookie just goes.
+        match head.parameter("token").filter(|_| head.path == "/") {
+            Some(given) if is_known || token.is(given.as_bytes()) => Err(self.keep(token)),
+            None if is_known => Ok(()),
+            _ => Err(unauthorized(head)),
+        }
     }
 
     fn keep(&self, token: &Token) -> Answer {
@@ -339,7 +348,11 @@ mod tests {
         assert!(text.contains(
             "\r\nSet-Cookie: claude_live_8080=a+b; HttpOnly; SameSite=Strict; Path=/; Max-Age=2592000\r\n"
         ));
-        let wrong = answer(&guard, "/?token=x", "Host: localhost\r\nCookie: claude_live_8080=a+b");
+        let plain = answer(&guard, "/?token=a+b", "Host: localhost");
+        assert!(plain.starts_with("HTTP/1.1 303 "), "{plain}");
+        let old = answer(&guard, "/?token=x", "Host: localhost\r\nCookie: claude_live_8080=a+b");
+        assert!(old.starts_with("HTTP/1.1 303 "), "{old}");
+        let wrong = answer(&guard, "/?token=x", "Host: localhost");
         assert!(wrong.starts_with("HTTP/1.1 401 "), "{wrong}");
         assert!(wrong.contains("\r\nWWW-Authenticate: Bearer"));
         let elsewhere = answer(&guard, "/healthz?token=a%2Bb", "Host: localhost");

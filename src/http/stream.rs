@@ -3,17 +3,18 @@
 //! Joining, resuming and catching up are the same step, so there is no seam between them, and a client that reads slowly
 //! is served from the ring at its own pace. Frames that are there together are written together, from where they lie.
 //!
-//! Invariant: no lock of the hub is held while writing; what a client that stalls can pin is one burst of shared events.
+//! Invariant: no lock of the hub is held while writing; what a client that stalls can pin is one burst and one frame.
 
-use std::io::{self, IoSlice, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::iter;
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tiny_http::HTTPVersion;
 
-use crate::event::{Data, Draft, Notice, print_time};
+use crate::event::{Data, Draft, Event, Notice, print_time};
 use crate::hub::{Replay, Subscription};
 
 use super::Site;
@@ -32,6 +33,14 @@ const RETRY_MS: u32 = 2000;
 
 /// Bytes of frames that are written at once, give or take one frame.
 const BURST_BYTES: usize = 64 * 1024;
+
+/// A frame of more bytes is not held while it is written, but looked up again for each burst of it: a client that stalls in
+/// the middle must not keep in memory what the ring has let go. It is cut off then, and told when it comes back.
+const LARGE_BYTES: usize = 1024 * 1024;
+
+/// Blocks, and their bytes, that are read at a time of what a client says.
+const READ_BLOCKS: usize = 16;
+const READ_BYTES: usize = 256;
 
 /// Serves a stream until its client is gone, or has taken nothing for the socket's write timeout: for twice that, if a
 /// part of the last burst still went into the system's buffers.
@@ -113,7 +122,7 @@ fn catch_up(
     mut last_id: u64,
 ) -> io::Result<u64> {
     loop {
-        let events = match site.hub.replay_since(last_id, BURST_BYTES) {
+        let mut events = match site.hub.replay_since(last_id, BURST_BYTES) {
             Replay::Events(events) => events,
             Replay::Lost { last_id: current } => {
                 site.health.counters.resyncs.add(1);
@@ -127,7 +136,12 @@ fn catch_up(
             return Ok(last_id);
         };
         last_id = newest.id();
+        let large = events.pop_if(|event| event.frame().len() > LARGE_BYTES);
         out.send(events.iter().map(|event| event.frame()))?;
+        drop(events);
+        if let Some(event) = large {
+            out.send_large(event)?;
+        }
         subscription.has_read(last_id);
     }
 }
@@ -142,16 +156,26 @@ fn resync(current_id: u64) -> Draft {
     Draft::new(None, &Data::Notice(notice))
 }
 
-/// Whether the client has closed its side. What it says otherwise has no meaning on a stream and stays unread.
+/// Whether the client has closed its side. What it says otherwise has no meaning on a stream and is thrown away.
 fn is_gone(socket: &TcpStream) -> io::Result<bool> {
     socket.set_nonblocking(true)?;
-    let seen = socket.peek(&mut [0]);
+    let end = read_away(socket);
     socket.set_nonblocking(false)?;
-    match seen {
-        Ok(count) => Ok(count == 0),
+    match end {
+        Ok(is_over) => Ok(is_over),
         Err(error) if is_timeout(&error) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Whether what the client has said comes to its end; looks no further than a few blocks at a time.
+fn read_away(mut socket: &TcpStream) -> io::Result<bool> {
+    for _ in 0..READ_BLOCKS {
+        if socket.read(&mut [0; READ_BYTES])? == 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Where frames go, in chunks (RFC 9112, 7.1) unless the client is of HTTP/1.0.
@@ -168,16 +192,37 @@ impl Out<'_> {
     /// Sends frames together, as one chunk.
     fn send<'b>(&self, frames: impl ExactSizeIterator<Item = &'b [u8]> + Clone) -> io::Result<()> {
         let length: usize = frames.clone().map(<[u8]>::len).sum();
-        let size = format!("{length:x}\r\n");
-        let (before, after) =
-            if self.is_chunked { (size.as_bytes(), "\r\n") } else { (&[][..], "") };
+        if length == 0 {
+            return Ok(());
+        }
+        let (before, after) = self.chunk(length);
         let mut slices = Vec::with_capacity(frames.len() + 2);
-        slices.push(IoSlice::new(before));
+        slices.push(IoSlice::new(before.as_bytes()));
         for frame in frames {
             slices.push(IoSlice::new(frame));
         }
         slices.push(IoSlice::new(after.as_bytes()));
         self.write_all(&mut slices)
+    }
+
+    /// Sends one frame in bursts, as long as it is in memory.
+    fn send_large(&self, event: Arc<Event>) -> io::Result<()> {
+        let length = event.frame().len();
+        let (held, _) = (Arc::downgrade(&event), drop(event));
+        let (before, after) = self.chunk(length);
+        self.write_all(&mut [IoSlice::new(before.as_bytes())])?;
+        for start in (0..length).step_by(BURST_BYTES) {
+            let event = held.upgrade().ok_or(io::ErrorKind::TimedOut)?;
+            let burst = event.frame()[start..length.min(start + BURST_BYTES)].to_vec();
+            drop(event);
+            self.write_all(&mut [IoSlice::new(&burst)])?;
+        }
+        self.write_all(&mut [IoSlice::new(after.as_bytes())])
+    }
+
+    /// What stands before and after a chunk of this many bytes.
+    fn chunk(&self, length: usize) -> (String, &'static str) {
+        if self.is_chunked { (format!("{length:x}\r\n"), "\r\n") } else { (String::new(), "") }
     }
 
     /// With one write, if the socket takes it all.

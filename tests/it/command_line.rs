@@ -69,3 +69,10 @@ fn stderr_names_the_directory_and_never_a_prompt() {
     let said = program.kill();
     assert!(said.contains(&dir) && !said.contains("secret"), "{said}");
 }
+
+#[test]
+fn a_stderr_that_is_full_changes_no_exit_code() {
+    let full = std::fs::File::create("/dev/full").unwrap();
+    let status = command().arg("--nonsense").stderr(full).status().unwrap();
+    assert_eq!(status.code(), Some(2));
+}

@@ -92,3 +92,21 @@ fn beyond_the_bound_a_client_is_told_at_once_and_when_to_come_back() {
     drop(taken);
     wait_until("there is a place again", || program.get("/").status == 200);
 }
+
+#[test]
+fn clients_that_are_being_turned_away_take_nobodys_place() {
+    let program = Program::start(&["--max-connections", "4"]);
+    let taken: Vec<_> = (0..4).map(|_| Client::connect(program.address)).collect();
+    let mut refused: Vec<_> = (0..10).map(|_| Client::connect(program.address)).collect();
+    for client in &mut refused {
+        assert_eq!(client.response(false).status, 503);
+    }
+    drop(taken);
+    let start = Instant::now();
+    wait_until("there is a place", || {
+        let mut client = Client::connect(program.address);
+        client.ask("GET", "/healthz", &["Connection: close"]);
+        client.response(false).status == 200
+    });
+    assert!(start.elapsed() < Duration::from_millis(500), "after {:?}", start.elapsed());
+}

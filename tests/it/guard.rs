@@ -50,7 +50,7 @@ fn names_and_origins_that_are_not_ours_are_refused_everywhere() {
 #[test]
 fn every_answer_has_the_security_headers_and_none_for_other_origins() {
     let (_place, file) = token_file(TOKEN, 0o600);
-    let program = Program::start(&["--token-file", &file, "--max-connections", "4"]);
+    let program = Program::start(&["--token-file", &file, "--max-connections", "20"]);
     let own = format!("Host: localhost\r\nAuthorization: Bearer {TOKEN}\r\n");
     let mut answers = vec![
         head(&program, "/", "Host: evil.example\r\n"),
@@ -65,7 +65,7 @@ fn every_answer_has_the_security_headers_and_none_for_other_origins() {
         head(&program, &format!("/?token={TOKEN}"), "Host: localhost\r\n"),
     ];
     answers.extend(TARGETS.map(|target| head(&program, target, &own)));
-    let mut taken: Vec<_> = (0..4).map(|_| Client::connect(program.address)).collect();
+    let mut taken: Vec<_> = (0..20).map(|_| Client::connect(program.address)).collect();
     answers.push(Client::connect(program.address).head());
     taken[0].send(format!("OPTIONS / HTTP/1.1\r\n{own}\r\n"));
     answers.push(taken[0].head());

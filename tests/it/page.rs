@@ -67,3 +67,17 @@ fn a_connection_is_closed_when_the_client_asks_for_it() {
     assert_eq!((response.status, response.headers["connection"].as_str()), (200, "close"));
     assert!(client.rest().is_empty());
 }
+
+#[test]
+fn the_last_answer_arrives_whole_though_the_client_has_said_more() {
+    let program = Program::start(&[]);
+    for _ in 0..10 {
+        let mut client = Client::connect(program.address);
+        let more = "x".repeat(6000);
+        client.send(format!(
+            "GET /static/live.js HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n{more}"
+        ));
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        assert!(client.response(false).text().contains("import"));
+    }
+}

@@ -225,3 +225,17 @@ fn clients_that_come_and_go_under_load_miss_and_repeat_nothing() {
     }
     assert_eq!(program.counter("resyncs"), 0);
 }
+
+#[test]
+fn clients_that_stall_in_a_huge_frame_do_not_keep_it_in_memory() {
+    let program = Program::start_with(&prompt("old"), &[]);
+    let mut stalled_streams = Vec::new();
+    let line = "\u{1}".repeat(1 << 20) + "\n";
+    for number in 1..=20 {
+        stalled_streams.push(stalled(&program));
+        program.append(&line);
+        wait_until("it is read", || program.counter("lines") == number + 1);
+    }
+    let rss = rss_kib(&program);
+    assert!(rss < MAX_RSS_KIB, "{rss} KiB");
+}

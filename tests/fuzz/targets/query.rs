@@ -33,7 +33,6 @@ fuzz_target!(|input: (&str, &str, &str)| {
 fn escaped(text: &str) -> String {
     let escape = |byte: u8| match byte {
         b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => char::from(byte).to_string(),
-        b' ' => "+".to_owned(),
         other => format!("%{other:02x}"),
     };
     text.bytes().map(escape).collect()
