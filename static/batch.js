@@ -1,11 +1,9 @@
-// @ts-check
 /**
  * At once after a quiet while, else once a period.
- *
  * Invariant: `run` is not called twice within a period, and once more after the last `poke`.
  */
 
-/** Once a second is calm to look at and cheap. */
+/** Calm to look at. */
 const PERIOD_MS = 1000;
 
 /** @param {() => any} run @returns {() => void} poke */

@@ -1,14 +1,12 @@
-// @ts-check
 /**
- * The last hour as sixty bars, coloured by project; to the keyboard a slider, whose Enter goes to the minute.
- *
+ * The last hour as sixty bars; to the keyboard a slider, whose Enter goes to the minute.
  * Invariant: draws what `Tally.hour` says and keeps nothing but the minute pointed at.
  */
 import { el, mark, say } from "./dom.js";
 import { clip, clock, hue, lastSegment, number, plural } from "./format.js";
 import { masked } from "./secrets.js";
 
-/** In units of the drawing, which is stretched: sixty steps are its width. */
+/** The drawing is stretched: sixty steps are its width. */
 const STEP = 10;
 const BAR = 8;
 const WIDTH = 600;
@@ -27,7 +25,6 @@ export class Chart {
 	#readout = el("p", { class: "readout" });
 	#bars = el("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, "aria-hidden": true, preserveAspectRatio: "none" });
 
-	/** @param {HTMLElement} place @param {(minute: Minute) => void} go */
 	constructor(place, go) {
 		this.place = place;
 		this.go = go;
@@ -66,7 +63,7 @@ export class Chart {
 		if (by === 0) this.go(this.#hour[at]);
 	}
 
-	/** @param {number} at -1 for none */
+	/** -1 for none. */
 	#point(at) {
 		this.#bars.querySelector(".pointed")?.classList.remove("pointed");
 		this.#bars.children[at]?.classList.add("pointed");

@@ -1,14 +1,12 @@
-// @ts-check
 /**
  * The one place that makes nodes.
- *
  * Invariant: what comes from an event reaches the page as text or as an attribute's value, never as markup.
  */
 
 const SVG = new Set(["svg", "g", "rect"]);
 
 /**
- * Props are attributes and `--custom-properties`, children nodes, texts and lists of these; false ones are left out.
+ * Props are attributes and `--custom-properties`; what is false is left out.
  * @param {string} tag @param {Record<string, any>} [props] @param {...any} children @returns {any}
  */
 export function el(tag, props = {}, ...children) {
@@ -21,7 +19,6 @@ export function el(tag, props = {}, ...children) {
 	return node;
 }
 
-/** @param {any[]} children */
 export const flat = (children) => children.flat(Infinity).filter(Boolean);
 
 /** Writes only what differs: an unchanged page costs no layout. @param {Element} node */

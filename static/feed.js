@@ -1,15 +1,11 @@
-// @ts-check
 /**
  * The events the page holds: each once, newest first, bounded.
- *
- * What comes waits in `pending` until it is settled into `items`. A backlog that is read again replaces the history but
- * keeps the items of lines it still has, open ones open: a restarted server gives them new ids.
- *
+ * A backlog that is read again replaces the history but keeps the items of lines it still has, open ones open.
  * Invariant: no node, no clock, no network.
  */
 import { isHistory, item } from "./format.js";
 
-/** More are not held: the server has no more either. */
+/** The server has no more either. */
 export const HELD = 1000;
 
 export class Feed {
@@ -17,13 +13,14 @@ export class Feed {
 	items = [];
 	/** @type {Item[]} oldest first; the newest of what waits */
 	pending = [];
-	/** How many wait, with those that `pending` had no room for. */
+	/** With those that `pending` had no room for. */
 	waiting = 0;
-	/** The newest id of the stream, which goes on behind it. */
 	lastId = 0;
 	#backlogId = 0;
+	/** Puts the last backlog in the place of the history. */
+	#replace = () => {};
 
-	/** Nothing if it is known already. @param {LiveEvent} event @returns {Item | undefined} */
+	/** Nothing if it is known. @param {LiveEvent} event @returns {Item | undefined} */
 	accept(event, now) {
 		if (noticeKind(event) === "stream.resync") return this.#resync(event, now);
 		if (event.id <= this.lastId) return;
@@ -32,10 +29,7 @@ export class Feed {
 		if (!isHistory(fresh) || fresh.id > this.#backlogId) return this.#wait(fresh);
 	}
 
-	/**
-	 * The notice has the id of the newest event, and stands half a step behind that. Where ids went backwards (the
-	 * clock was set back between two runs), nothing is newer.
-	 */
+	/** Stands half a step behind the newest event, whose id it has. Where a clock was set back, nothing is newer. */
 	#resync(event, now) {
 		const held = [...this.items, ...this.pending];
 		const id = event.id + 0.5;
@@ -52,24 +46,40 @@ export class Feed {
 		return fresh;
 	}
 
-	/** Moves what waits to the front. */
 	settle() {
+		this.#replace();
 		this.items = bounded(this.pending.reverse().concat(this.items));
 		this.pending = [];
 		this.waiting = 0;
 	}
 
-	/** An answer that a later one has overtaken is ignored. @param {Backlog} backlog */
-	load({ events, lastEventId }, now) {
+	/** Overtaken answers are ignored. @param {Backlog} backlog */
+	load({ events, lastEventId }, now, isPaused = false) {
 		if (lastEventId < this.#backlogId) return;
 		const known = finder(this.items.filter(isHistory));
 		const lines = events.map((event) => Object.assign(known(event) ?? item(event, now), { id: event.id, event }));
 		const stays = (other) => !isHistory(other) || other.id > lastEventId;
 		this.pending = this.pending.filter(stays);
-		this.waiting = this.pending.length;
-		this.items = bounded(this.items.filter(stays).concat(lines));
+		this.waiting = this.pending.length + lines.filter((line) => !this.items.includes(line)).length;
+		this.#replace = () => {
+			this.items = bounded(this.items.filter(stays).concat(lines));
+			this.waiting = this.pending.length;
+			this.#replace = () => {};
+		};
+		if (!isPaused) this.#replace();
 		this.#backlogId = lastEventId;
 		this.lastId ||= lastEventId;
+	}
+
+	/** What is older than what is held. @param {Backlog} backlog */
+	older({ events, lastEventId }, now) {
+		const oldest = this.items.findLast(isHistory);
+		if (!oldest || lastEventId < this.#backlogId) return [];
+		return events.filter(({ id }) => id < oldest.id).map((event) => item(event, now));
+	}
+
+	extend(items) {
+		this.items = bounded(this.items.concat(items));
 	}
 }
 
@@ -80,7 +90,7 @@ function bounded(items) {
 	return items.length <= HELD ? items : items.filter(({ open }) => open || (room -= 1) >= 0);
 }
 
-/** Finds the item of a line, each item once. @param {Item[]} lines newest first, as they are asked for */
+/** Finds the item of a line, each once. @param {Item[]} lines */
 function finder(lines) {
 	const byText = new Map(lines.map((line) => [line.event.data.rawLine, /** @type {Item[]} */ ([])]));
 	for (const line of lines) byText.get(line.event.data.rawLine)?.push(line);

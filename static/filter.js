@@ -1,7 +1,5 @@
-// @ts-check
 /**
  * Which rows are wanted, and how that is written into the address: behind `#`, so that no server log has it.
- *
  * Invariant: pure.
  */
 
@@ -13,15 +11,17 @@ export function fromHash(hash) {
 	return Object.fromEntries(Object.keys(EVERYTHING).map((name) => [name, given.get(name) ?? ""]));
 }
 
-/** Empty if it lets everything through. */
 export function toHash(filter) {
 	const set = Object.entries(filter).filter(([, value]) => value);
 	return set.length ? `#${new URLSearchParams(set)}` : "";
 }
 
+/** A word, or what stands in quotes, which the end may still lack. */
+const WORD = /-?"[^"]+(?:"|$)|\S+/g;
+
 /** Every word must occur, `-word` must not. @returns {(item: Item) => boolean} */
 export function matcher({ q, ...wanted }) {
-	const words = q.toLowerCase().split(/\s+/).filter(Boolean);
+	const words = Array.from(q.toLowerCase().matchAll(WORD), ([word]) => word.replace(/^(-?)"([^"]+)"?$/, "$1$2"));
 	const fields = Object.entries(wanted).filter(([, value]) => value);
 	return (item) => fields.every(([field, value]) => item[field] === value) && words.every((word) => fits(item, word));
 }

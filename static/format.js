@@ -1,8 +1,6 @@
-// @ts-check
 /**
  * How an event reads: its kind, its words, times, colours.
- *
- * Invariant: pure. No node, no clock (times are passed in), no state.
+ * Invariant: pure; times are passed in.
  */
 import { secrets } from "./secrets.js";
 
@@ -10,7 +8,7 @@ import { secrets } from "./secrets.js";
 const ROW_LINES = 3;
 const ROW_CHARS = 600;
 
-/** Steps of the colour wheel: nearer ones are not told apart. */
+/** Steps of the colour wheel that are told apart. */
 const HUES = 16;
 
 /** The sign and the name of each kind of row. @type {Record<string, string[]>} */
@@ -29,9 +27,15 @@ export const KINDS = {
 const TYPES = new Map(Object.entries({
 	"history.append": prompt,
 	"file.changed": ({ path, change, size }) => ["file", `${path} ${change}${size >= 0 ? ` · ${bytes(size)}` : ""}`],
-	"server.notice": ({ msg, kind }) => ["notice", String(msg ?? kind)],
+	"server.notice": ({ msg, kind, reason }) => ["notice", NOTICES[kind]?.(reason) ?? String(msg ?? kind)],
 	"server.error": ({ msg, kind, path }) => ["error", [msg ?? kind, path].filter(Boolean).join(" · ")],
 }));
+
+/** Where the server's words are for programs. */
+const NOTICES = {
+	"stream.resync": () => "claude-live was restarted or far ahead; the rows are up to date",
+	"history.reset": (reason) => `the history file was ${reason === "truncated" ? "emptied or rewritten" : reason}`,
+};
 
 /** A slash command is one word; `/home/me/notes.md is wrong` is a prompt. */
 const SLASH_COMMAND = /^\/[\w:.-]+(?:\s|$)/;
@@ -49,7 +53,7 @@ function prompt({ parseError, rawLine, summary }) {
 	if (parseError) return ["broken", clip(rawLine, ROW_CHARS / 4)];
 	if (typeof text !== "string") return ["other", rawLine];
 	if (SLASH_COMMAND.test(text)) return ["command", text];
-	return [text.startsWith("!") ? "shell" : "prompt", text];
+	return [text.startsWith("!") ? "shell" : "prompt", text.trim() ? text : "(empty prompt)"];
 }
 
 export const isHistory = ({ event }) => event.type === "history.append";
@@ -61,7 +65,6 @@ export const isTyped = ({ kind }) => ["prompt", "command", "shell"].includes(kin
 const UNITS = Object.entries({ d: 86_400_000, h: 3_600_000, m: 60_000, s: 1000 });
 const NOW_MS = 5_000;
 
-/** @param {number} ms of age */
 export function ago(ms) {
 	const [unit, length] = UNITS.find(([, length]) => ms >= Math.max(length, NOW_MS)) ?? [];
 	return length ? `${Math.floor(ms / length)}${unit}` : "now";
@@ -73,7 +76,8 @@ const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-d
 export const exact = (ms) => EXACT.format(ms);
 export const clock = (ms) => CLOCK.format(ms);
 export const number = (count) => count.toLocaleString();
-export const plural = (count, one) => `${number(count)} ${one}${count === 1 ? "" : "s"}`;
+export const inflect = (count, one) => (count === 1 ? one : `${one}s`);
+export const plural = (count, one) => `${number(count)} ${inflect(count, one)}`;
 
 export function bytes(count) {
 	const step = Math.min(3, Math.floor(Math.log10(Math.max(count, 1)) / 3));
@@ -82,7 +86,8 @@ export function bytes(count) {
 }
 
 /** Of a path of any system. */
-export const lastSegment = (path) => path.split(/[\\/]+/).filter(Boolean).pop() ?? path;
+export const lastSegments = (path, count) => path.split(/[\\/]+/).filter(Boolean).slice(-count).join("/") || path;
+export const lastSegment = (path) => lastSegments(path, 1);
 
 export const shortId = (session) => session.slice(0, 8);
 
@@ -93,7 +98,6 @@ export function hue(name) {
 	return (((hash >>> 8) % HUES) * 360) / HUES;
 }
 
-/** @param {string} text */
 export function firstLines(text) {
 	const lines = text.trimEnd().split("\n");
 	const all = lines.slice(0, ROW_LINES).join("\n");
@@ -107,7 +111,7 @@ export function clip(text, chars) {
 	return text.slice(0, chars).replace(/[\uD800-\uDBFF]$/, "") + "…";
 }
 
-/** Placeholders of Claude Code, `code`, and characters that do not show or act on the text around them. */
+/** Placeholders, `code`, and characters that do not show or act on the text around them. */
 const SPECIAL =
 	/\[(?<chip>Pasted text #\d+(?: \+\d+ lines)?|(?:Image|Audio) #\d+|\.{3}Truncated text #\d+ \+\d+ lines\.{3})\]|`(?<code>[^`\n]{1,200})`|(?<odd>[\0-\x08\x0B-\x1F\x7F-\x9F\u061C\u200B\u200E\u200F\u2028-\u202E\u2060-\u206F\uFEFF]{1,40})/g;
 

@@ -1,13 +1,10 @@
-// @ts-check
 /**
  * JSON as it is spelled: numbers keep their digits, keys their order and their doubles.
- *
  * Invariant: pure, without recursion, as nesting is the writer's choice. What is no JSON may throw.
  */
 
 const BARE = /[^\s,:[\]{}"]+/y;
 
-/** Punctuation, strings with their quotes, bare words. */
 function* tokens(text) {
 	for (let at = 0; at < text.length; ) {
 		const token = tokenAt(text, at);

@@ -1,10 +1,6 @@
-// @ts-check
 /**
  * The page's state: what came, what is wanted, what is shown.
- *
- * The backlog is read once and then the stream from its last id. What comes waits while the page is paused, read
- * further down or not looked at; else it is rendered at once, and at most once a second.
- *
+ * What comes waits while the page is paused, read further down or not looked at.
  * Invariant: what is shown follows from `page` and `feed`; `draw` may be called at any time.
  */
 import { batch } from "./batch.js";
@@ -12,13 +8,13 @@ import { Chart } from "./chart.js";
 import { el, mark, parts, say } from "./dom.js";
 import { Feed, HELD, noticeKind } from "./feed.js";
 import { EVERYTHING, fromHash, matcher, toHash } from "./filter.js";
-import { KINDS, ago, bytes, clip, clock, isHistory, isTyped, item, lastSegment, number, plural, shortId } from "./format.js";
+import { KINDS, ago, bytes, clip, clock, inflect, isHistory, isTyped, lastSegment, lastSegments, number, plural, shortId } from "./format.js";
 import { Table } from "./render.js";
 import { masked } from "./secrets.js";
 import { Stream } from "./stream.js";
 import { hour, today } from "./tally.js";
 
-/** Events at first, and rows at most until older events are asked for. */
+/** Events at first, and rows at most until older ones are wanted. */
 const FIRST = 200;
 const ROWS = 500;
 const RETRY_MS = 2_000;
@@ -34,10 +30,12 @@ const page = {
 	filter: fromHash(location.hash),
 	isLoaded: false,
 	isPaused: false,
-	/** Whether the newest row is out of sight. */
+	/** The newest row is out of sight. */
 	isReading: false,
 	rows: ROWS,
-	/** Events of today that are no rows. @type {Item[]} */
+	/** All that the server has was read. */
+	isWhole: false,
+	/** Of today, but no rows. @type {Item[]} */
 	earlier: [],
 	/** @type {State} */
 	state: "connecting",
@@ -47,9 +45,9 @@ const page = {
 	left: Number(kept.claudeLiveLeft ?? 0),
 	unseen: 0,
 	notifies: kept.claudeLiveNotifies === "true",
-	/** What /healthz said. @type {any} */
+	/** @type {any} */
 	health: {},
-	/** The last reconnect; `missed` is negative until it is known. @type {any} */
+	/** `missed` is negative until it is known. @type {any} */
 	back: { missed: NaN },
 };
 
@@ -62,7 +60,7 @@ const reload = batch(() => load(Math.max(FIRST, feed.items.filter(isHistory).len
 const askHealth = batch(readHealth);
 const notifySoon = batch(notify);
 
-/** For the next visit; nothing where storage is switched off. @returns {any} */
+/** Nothing where storage is switched off. @returns {any} */
 function memory() {
 	try {
 		return localStorage;
@@ -108,21 +106,29 @@ async function backlog(limit) {
 	return answer.json();
 }
 
-/** What the server holds takes the place of the history rows. */
 async function load(limit) {
-	feed.load(await backlog(limit), Date.now());
+	feed.load(await backlog(limit), Date.now(), page.isPaused);
 	page.isLoaded = true;
+	page.isWhole = limit === HELD;
 	page.lastMs ||= feed.items[0]?.ms ?? 0;
 	page.earlier = [];
 	draw();
-	if (limit < HELD && feed.items.length >= limit && today(feed.items, Date.now()).isPartial) loadEarlier().catch(() => {});
+	if (toHash(page.filter)) extend();
+	else if (limit < HELD && feed.items.length >= limit && today(feed.items, Date.now()).isPartial) loadEarlier();
 }
 
-/** The totals have all events of a day, if they are no rows. */
+async function readOlder() {
+	try {
+		return feed.older(await backlog(HELD), Date.now());
+	} catch {
+		page.isWhole = false;
+		return [];
+	}
+}
+
+/** The totals have a whole day. */
 async function loadEarlier() {
-	const { events } = await backlog(HELD);
-	const oldest = feed.items[feed.items.length - 1];
-	page.earlier = events.filter(({ id }) => id < oldest.id).map((event) => item(event, 0));
+	page.earlier = await readOlder();
 	drawShape(Date.now());
 }
 
@@ -136,9 +142,19 @@ async function start() {
 	}
 }
 
+/** Search looks through all that the server has. */
+async function extend() {
+	if (page.isWhole || feed.items.length < FIRST) return;
+	page.isWhole = true;
+	feed.extend(await readOlder());
+	page.earlier = [];
+	draw();
+}
+
 async function older() {
 	page.rows = HELD;
-	await load(HELD).catch(reload);
+	draw();
+	await extend();
 }
 
 async function goTo({ ms }) {
@@ -151,6 +167,7 @@ function narrow(change) {
 	page.filter = { ...page.filter, ...change };
 	history.replaceState(null, "", toHash(page.filter) || location.pathname);
 	draw();
+	if (toHash(page.filter)) extend();
 }
 
 function draw() {
@@ -169,7 +186,11 @@ function draw() {
 function drawShape(now) {
 	const held = [...feed.pending, ...feed.items, ...page.earlier];
 	const { isPartial, ...totals } = today(held, now);
-	for (const name in totals) say(at[name], number(totals[name]) + (isPartial && held.length >= HELD ? "+" : ""));
+	const more = isPartial && held.length >= HELD ? "+" : "";
+	for (const [name, count] of Object.entries(totals)) {
+		say(at[name], number(count) + more);
+		say(at[name].previousElementSibling, `${inflect(count, name.slice(0, -1))} today`);
+	}
 	chart.draw(hour(held, now));
 }
 
@@ -184,23 +205,24 @@ function drawTools() {
 	say(at.new, `${number(waiting)} new`);
 	at.new.hidden = isPaused || !isReading || !waiting;
 	at.hidden.hidden = !toHash(filter);
-	at.older.hidden = page.rows === HELD || items.length < FIRST;
+	at.older.hidden = (page.rows === HELD && page.isWhole) || items.length < FIRST;
 }
 
 function drawChoices() {
-	const name = (value) => masked(clip(lastSegment(value), NAME_CHARS));
 	choices("kind", (kind) => KINDS[kind]?.[1] ?? kind);
-	choices("project", name);
-	choices("session", (session) => name(shortId(session)));
+	choices("project", (path, twins) => masked(clip(lastSegments(path, twins.has(lastSegment(path)) ? 2 : 1), NAME_CHARS)));
+	choices("session", (session) => masked(shortId(session)));
 }
 
-/** Offers what is there and what is chosen; does not change while it is used. */
+/** Does not change while it is used. */
 function choices(field, name) {
 	const select = at[field];
 	const chosen = page.filter[field];
 	const values = ["", ...new Set([...feed.items.map((item) => item[field]), chosen].filter(Boolean))];
 	if (String(values) !== select.dataset.values && select !== document.activeElement) {
-		select.replaceChildren(...values.map((value) => el("option", { value }, value ? name(value) : `All ${field}s`)));
+		const ends = values.map(lastSegment);
+		const twins = new Set(ends.filter((end, at) => ends.indexOf(end) !== at));
+		select.replaceChildren(...values.map((value) => el("option", { value }, value ? name(value, twins) : `All ${field}s`)));
 		select.dataset.values = values;
 	}
 	select.value = chosen;
@@ -209,23 +231,28 @@ function choices(field, name) {
 
 function drawEmpty() {
 	at.empty.hidden = !page.isLoaded || table.shown.length > 0;
-	const [title, hint] = emptyWords(page.health.history);
+	const [title, hint] = emptyWords(page.health);
 	say(at.empty.firstElementChild, title);
 	say(at.empty.lastElementChild, hint);
 }
 
-function emptyWords(history) {
+function emptyWords({ history, errors = [] }) {
+	const broken = errors.find(({ path }) => path === history.path);
 	if (toHash(page.filter)) return ["Nothing matches", ""];
 	if (feed.items.length) return ["Cleared", "“Show again” brings the rows back."];
+	if (broken) return [cannotRead(broken), "Its prompts appear here once it can be read."];
 	if (history?.exists === false) return [`Waiting for ${history.path}`, "Type a prompt in Claude Code, and it appears here."];
 	return ["Waiting for the first prompt", "Type one in Claude Code, or try claude-live --demo"];
 }
 
+const cannotRead = ({ path, msg }) => `Cannot read ${path}: ${msg}`;
+
 /** Icon, words, and what to do. */
 function stateWords() {
-	if (page.state === "live") return ["", "live"];
-	if (page.state === "offline") return ["-off", `offline since ${clock(page.brokenSince)}`, `No answer from ${location.host}. Start claude-live there again: this page then goes on.`];
-	if (page.state === "locked") return ["-off", "token wanted", "Open this address once with /?token=…: this page then goes on."];
+	const advice = (page.health.errors ?? []).map(cannotRead).join("\n");
+	if (page.state === "live") return [advice && "-off", "live", advice];
+	if (page.state === "offline") return ["-off", `offline since ${clock(page.brokenSince)}`, `No answer from ${location.host}. Start claude-live there again.`];
+	if (page.state === "locked") return ["-off", "token wanted", "Open this address once with /?token=…"];
 	return ["-wait", `${page.state}…`];
 }
 
@@ -246,8 +273,8 @@ function drawStatus() {
 		lastMs ? `last event ${ago(Date.now() - lastMs).replace(/\d.*/, "$& ago")}` : "no event yet",
 		history && `${history.path} ${history.exists ? `${bytes(history.readBytes)} of ${bytes(history.sizeBytes)} read` : "is not there yet"}`,
 		`${plural(table.shown.length, "row")} shown`,
-		counters && `${number(counters.parseErrors)} malformed`,
-		counters && `${number(counters.oversizedLines)} too long`,
+		counters?.parseErrors && `${number(counters.parseErrors)} malformed`,
+		counters?.oversizedLines && `${number(counters.oversizedLines)} too long`,
 		back.missed >= 0 && `reconnected ${clock(back.at)}: ${back.isGap ? "gap reloaded" : `${number(back.missed)} replayed`}`,
 	].filter(Boolean);
 	if (at.status.childElementCount !== words.length) at.status.replaceChildren(...words.map(() => el("span")));
@@ -261,13 +288,13 @@ async function readHealth() {
 	const { back } = page;
 	if (back.at && back.missed < 0) back.missed = Math.max(0, page.health.lastEventId - back.from);
 	drawEmpty();
-	drawStatus();
+	drawState();
 }
 
 /** @type {Item[]} */
 let told = [];
 
-/** One on the screen whatever the number of tabs. */
+/** One for all tabs. */
 function notify() {
 	const [{ project, text }] = told;
 	const title = told.length > 1 ? `${told.length} new prompts` : lastSegment(project) || "New prompt";
@@ -300,7 +327,9 @@ const ACTIONS = {
 		draw();
 	},
 	async notify() {
-		page.notifies = !page.notifies && (await globalThis.Notification?.requestPermission()) === "granted";
+		const answer = !page.notifies && (await Notification.requestPermission());
+		page.notifies = answer === "granted";
+		say(at.notify, answer && !page.notifies ? "Notify: the browser said no" : "Notify");
 		kept.claudeLiveNotifies = page.notifies;
 		drawTools();
 	},
@@ -333,7 +362,6 @@ function pressed(event) {
 	ACTIONS[KEYS[key]]();
 }
 
-/** @param {IntersectionObserverEntry[]} seen of the edge above the newest row */
 function edgeSeen(seen) {
 	page.isReading = !seen[seen.length - 1].isIntersecting;
 	if (feed.waiting) flush();
@@ -349,7 +377,7 @@ function wire() {
 	addEventListener("keydown", pressed);
 	addEventListener("visibilitychange", looked);
 	addEventListener("pagehide", leave);
-	addEventListener("online", () => stream.hurry());
+	for (const back of ["online", "focus"]) addEventListener(back, () => stream.hurry());
 	addEventListener("hashchange", () => narrow(fromHash(location.hash)));
 	new IntersectionObserver(edgeSeen).observe(at.edge);
 }

@@ -1,9 +1,6 @@
-// @ts-check
 /**
  * Events as rows of the table.
- *
  * Rows are kept, never rebuilt: what is open, focused or selected stays so while others arrive.
- *
  * Invariant: knows items and nodes, no state of the page.
  */
 import { el, flat, mark, say } from "./dom.js";
@@ -11,7 +8,7 @@ import { KINDS, ago, clip, clock, exact, firstLines, hue, lastSegment, number, p
 import { pretty, tree } from "./json.js";
 import { masked, tells } from "./secrets.js";
 
-/** Strings in the tree, pasted texts: what is longer is cut until "show all". */
+/** What is longer is cut until "show all". */
 const STRING_CHARS = 400;
 const TEXT_CHARS = 2_000;
 /** Of a tree, at first. */
@@ -20,7 +17,7 @@ const LEVELS = 4;
 const NAME_CHARS = 40;
 const SAID_MS = 1_500;
 
-/** By button: the place around it, and what a click puts there. @type {WeakMap<Element, any>} */
+/** What a click on a button puts where. @type {WeakMap<Element, any>} */
 const hidden = new WeakMap();
 
 export class Table {
@@ -29,14 +26,13 @@ export class Table {
 	/** @type {Map<Item, { tr: any, time: Element, detail?: any }>} */
 	#rows = new Map();
 
-	/** @param {HTMLElement} body @param {(field: string, value: string) => void} pick */
 	constructor(body, pick) {
 		this.body = body;
 		this.pick = pick;
 		body.addEventListener("click", ({ target }) => this.#click(target));
 	}
 
-	/** @param {Item[]} items newest first @param {number} left when one last looked; 0 for never */
+	/** @param {Item[]} items @param {number} left when one last looked; 0 for never */
 	show(items, now, left) {
 		const at = this.#at();
 		const rows = items.map((item) => this.#row(item, now));
@@ -65,13 +61,13 @@ export class Table {
 		}
 	}
 
-	/** Prompts of one session, one after another, read as one conversation. */
+	/** Neighbours of one session and project read as one conversation. */
 	#join(rows, left) {
 		const old = left ? this.shown.findIndex(({ ms }) => ms <= left) : 0;
 		rows.forEach(({ tr }, at) => {
 			const isOld = at > 0 && at === old;
-			const { session } = this.shown[at];
-			mark(tr, "data-joined", !isOld && session !== "" && session === this.shown[at - 1]?.session);
+			const [above, { session, project }] = [this.shown[at - 1], this.shown[at]];
+			mark(tr, "data-joined", !isOld && session !== "" && session === above?.session && project === above.project);
 			mark(tr, "data-left", isOld && `you were last here at ${clock(left)}`);
 		});
 	}
@@ -86,13 +82,12 @@ export class Table {
 		return this.shown.find((item) => [this.#rows.get(item)?.tr, this.#rows.get(item)?.detail].includes(tr));
 	}
 
-	/** Where the focus is among what is shown; -1 if elsewhere. */
+	/** Where the focus is; -1 if elsewhere. */
 	#at() {
 		const { activeElement } = document;
 		return this.body.contains(activeElement) ? this.shown.indexOf(this.#itemOf(activeElement)) : -1;
 	}
 
-	/** @param {number} at an index into what is shown, brought into its range */
 	focus(at) {
 		const row = this.#rows.get(this.shown[Math.min(Math.max(at, 0), this.shown.length - 1)]);
 		row?.tr.querySelector(".open").focus({ preventScroll: true });
@@ -173,7 +168,7 @@ function cover(text, name) {
 	return hide(show, () => text, show);
 }
 
-/** What `make` gives takes the place of the rest once `show` is clicked. */
+/** A click on `show` puts what `make` gives in the place of the rest. */
 function hide(show, make, ...rest) {
 	const holder = el("span", { tabindex: -1 }, rest);
 	hidden.set(show, { holder, make });
@@ -192,7 +187,6 @@ function long(text, chars, make) {
 	return hide(show, () => make(text), make(clip(text, chars)), " ", show);
 }
 
-/** The line as it stands in the file; of other events, the event. */
 const raw = ({ event }) => event.data?.rawLine ?? JSON.stringify(event);
 
 function makeDetail(item) {
@@ -209,7 +203,6 @@ function facts({ ms, project, session, event }) {
 	return el("div", { class: "facts" }, flat(known).map((fact) => el("span", {}, plain(fact))), el("span", { class: "actions" }, copies));
 }
 
-/** Of whatever is there, what reads as pasted texts. */
 function pasted(contents) {
 	return Object.entries(contents ?? {}).map(([key, paste]) => {
 		const { content, contentHash } = paste ?? {};
@@ -218,7 +211,6 @@ function pasted(contents) {
 	});
 }
 
-/** @param {Branch} node */
 function branch({ kind, text, key, items }, level, end = "") {
 	const name = key && [el("span", { class: "key" }, plain(key)), ": "];
 	if (items.length) return fold(name, kind, items, level, end);

@@ -1,7 +1,5 @@
-// @ts-check
 /**
  * What looks like a secret: masked on the page until it is clicked.
- *
  * Invariant: pure. Known weakness: what has neither a known shape nor a telling name stays readable.
  */
 
@@ -29,6 +27,9 @@ const ANY = new RegExp(RULES.map(([, { source }]) => source).join("|"), "i");
 const TELLING_KEY =
 	/^(?:.*[_-])?(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|authorization|credential)s?$/i;
 
+/** After `secret: ` what has neither is a word of a sentence. */
+const DIGIT_OR_MIX = /\d|^(?=.{8}).*[a-z][A-Z]/;
+
 const LOOKED_THROUGH_CHARS = 200_000;
 
 /** @param {string} text @returns {Span[]} in order, none within another */
@@ -36,7 +37,8 @@ export function secrets(text) {
 	const part = text.slice(0, LOOKED_THROUGH_CHARS);
 	if (!ANY.test(part)) return [];
 	const found = RULES.flatMap(([name, shape]) =>
-		Array.from(part.matchAll(shape), ({ 0: all, 1: before = "", index }) => ({ start: index + before.length, end: index + all.length, name })));
+		Array.from(part.matchAll(shape), ({ 0: all, 1: before = "", index }) => ({ start: index + before.length, end: index + all.length, name, before }))
+			.filter(({ before, start, end }) => !/:\s+$/.test(before) || DIGIT_OR_MIX.test(part.slice(start, end))));
 	found.sort((a, b) => a.start - b.start || b.end - a.end);
 	let reached = 0;
 	return found.filter(({ start, end }) => start >= reached && (reached = end));

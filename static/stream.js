@@ -1,25 +1,22 @@
-// @ts-check
 /**
  * One event stream for all tabs of a browser, that comes back by itself.
- *
  * A browser opens six connections to a host at most: one tab holds the stream (a Web Lock chooses it) and passes it on.
- * When it closes, the next goes on behind its own last event, or that of a tab that knows less. Without locks (plain
- * HTTP from another machine) each tab has its own stream.
- *
+ * The next goes on behind what the least informed tab knows. Without locks (plain HTTP) each tab has its own.
  * Invariant: tells what it hears in order; what was told before is the listener's to know.
  */
 
 const TYPES = ["history.append", "file.changed", "server.notice", "server.error", "ping"];
 const NAME = "claude-live";
 
-/** The server pings every 15 s: three missed ones are a dead line. */
+/** Three missed pings. */
 const SILENCE_MS = 45_000;
 /** A holder that gives no answer for so long is frozen. */
 const ANSWER_MS = 3_000;
 const LOOK_EVERY_MS = 5_000;
 const FIRST_RETRY_MS = 1_000;
-const LAST_RETRY_MS = 30_000;
-/** So long it is called reconnecting, then offline. */
+const LAST_RETRY_MS = 5_000;
+const HIDDEN_RETRY_MS = 30_000;
+/** Then it is called offline. */
 const PATIENCE_MS = 10_000;
 
 export class Stream {
@@ -30,13 +27,13 @@ export class Stream {
 	#heard = Infinity;
 	#isLive = false;
 
-	/** Hears from now on what another tab passes on. @param {Listener} listener */
+	/** @param {Listener} listener */
 	constructor(listener) {
 		this.listener = listener;
 		if (this.#channel) this.#channel.onmessage = ({ data }) => this.#told(data);
 	}
 
-	/** To be called once the listener has an id to go on from. */
+	/** Once the listener has an id to go on from. */
 	start() {
 		this.#heard = 0;
 		if (!this.#channel) return this.#lead();
@@ -45,7 +42,6 @@ export class Stream {
 		setInterval(() => this.#look(), LOOK_EVERY_MS);
 	}
 
-	/** Looks at once whether the stream lives. */
 	hurry() {
 		this.#line?.hurry();
 		this.#ask();
@@ -98,7 +94,7 @@ export class Stream {
 	}
 }
 
-/** The one EventSource, which by itself gives up on any answer but 200 and does not notice a dead line. */
+/** An EventSource by itself gives up on any answer but 200 and does not notice a dead line. */
 class Line {
 	/** @type {EventSource | undefined} */
 	#source;
@@ -110,7 +106,7 @@ class Line {
 	#brokenSince = 0;
 	/** @type {State} */
 	#state = "connecting";
-	/** A burst is passed on as one message; not by a timer, as those of hidden tabs are slow. */
+	/** A burst is one message; by no timer, as those of hidden tabs are slow. */
 	#heap = /** @type {object[]} */ ([]);
 	#soon = new MessageChannel();
 	#look = setInterval(() => this.#check(), LOOK_EVERY_MS);
@@ -132,7 +128,6 @@ class Line {
 		for (const type of TYPES) source.addEventListener(type, ({ data }) => this.#hear(type, data));
 	}
 
-	/** Another tab has not heard what came after this id. */
 	backTo(id) {
 		if (id < this.#from) this.open(id);
 	}
@@ -172,7 +167,7 @@ class Line {
 		this.#stop();
 		this.#brokenSince ||= Date.now();
 		this.#retry = setTimeout(() => this.open(), this.#retryMs);
-		this.#retryMs = Math.min(2 * this.#retryMs, LAST_RETRY_MS);
+		this.#retryMs = Math.min(2 * this.#retryMs, document.hidden ? HIDDEN_RETRY_MS : LAST_RETRY_MS);
 		if (this.#state !== "locked") this.#tellBroken();
 		const answer = await fetch("/healthz").catch(() => null);
 		if (this.#brokenSince) answer?.status === 401 ? this.#tell("locked") : this.#tellBroken();

@@ -1,7 +1,5 @@
-// @ts-check
 /**
  * Today's totals and the last hour's minutes.
- *
  * Invariant: pure. Known weakness: of more events than the server holds, the newest are counted.
  */
 import { isTyped } from "./format.js";
@@ -17,7 +15,7 @@ export function today(items, now) {
 	return { prompts: typed.length, sessions: count("session"), projects: count("project"), isPartial: items.every(({ ms }) => ms >= day) };
 }
 
-/** Every minute of the last hour, oldest first. @param {Item[]} items @returns {Minute[]} */
+/** Oldest first. @param {Item[]} items @returns {Minute[]} */
 export function hour(items, now) {
 	const first = Math.floor(now / MINUTE_MS) - MINUTES + 1;
 	const minutes = Array.from({ length: MINUTES }, () => new Map());

@@ -87,6 +87,23 @@ test("without an answer for a while the badge says since when, and what to do", 
   assert.match(await page.getAttribute("#live-icon", "href"), /favicon-off/);
 });
 
+test("who looks at the page waits five seconds at most for the next try", async (t) => {
+  const dir = await claudeDir(t);
+  await write(dir, line("one"));
+  const server = await serve(t, dir);
+  const context = await visit(t);
+  await context.clock.install();
+  const page = await tab(context, server.url);
+  await server.stop();
+  await inState(page, "reconnecting");
+  const tries = [];
+  page.on("request", (request) => /claude\/stream/.test(request.url()) && tries.push(request.url()));
+  await until("a try for each five seconds of a minute", async () => {
+    await context.clock.runFor(5_100);
+    return tries.length >= 12;
+  });
+});
+
 test("a token that is wanted is asked for", async (t) => {
   const dir = await claudeDir(t);
   await write(dir, line("secret"));

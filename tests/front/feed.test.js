@@ -78,7 +78,33 @@ test("ids that went backwards hide nothing", () => {
   hear(feed, change(1_001), notice(10, "stream.resync"));
   feed.load(backlog(10, line(10, "a"), line(9, "b")), NOW);
   hear(feed, line(11, "c"));
-  assert.deepEqual(feed.items.map(({ text }) => text), ["c", "stream.resync", "stats-cache.json modified", "a", "b"]);
+  assert.deepEqual(feed.items.map(({ text }) => text), ["c", "claude-live was restarted or far ahead; the rows are up to date", "stats-cache.json modified", "a", "b"]);
+});
+
+test("while paused a backlog that is read again waits, and is counted with what came after it", () => {
+  const feed = feedOf(line(3, "c"), line(2, "b"), line(1, "a"));
+  feed.accept(notice(103, "stream.resync"), NOW);
+  feed.accept(line(104, "e"), NOW);
+  feed.load(backlog(104, line(104, "e"), line(103, "d"), line(102, "c"), line(101, "a")), NOW, true);
+  feed.accept(line(105, "f"), NOW);
+  feed.accept(line(104, "e"), NOW);
+  assert.deepEqual(feed.items.map(({ text }) => text), ["c", "b", "a"]);
+  assert.equal(feed.waiting, 4);
+  feed.settle();
+  assert.deepEqual(feed.items.map(({ text }) => text).filter((text) => text.length === 1), ["f", "e", "d", "c", "a"]);
+  assert.deepEqual([feed.items.length, feed.waiting], [6, 0]);
+  feed.settle();
+  assert.equal(feed.items.length, 6);
+});
+
+test("older events join what is held, and none twice", () => {
+  const feed = feedOf(line(5), line(4));
+  const all = backlog(6, ...[6, 5, 4, 3, 2].map((id) => line(id)));
+  feed.extend(feed.older(all, NOW));
+  feed.extend(feed.older(all, NOW));
+  assert.deepEqual(ids(feed), [5, 4, 3, 2]);
+  feed.load(backlog(9, line(9), line(5)), NOW);
+  assert.deepEqual(feed.older(all, NOW), []);
 });
 
 test("an overtaken answer is ignored", () => {

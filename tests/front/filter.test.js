@@ -19,6 +19,11 @@ test("every word must occur, in any case, in text, project, session or raw line"
   for (const q of ["download", "fix download", "-upload", "fix -alpha"]) assert.ok(!fits({ q }), q);
 });
 
+test("what stands in quotes is found as it stands, also before they are closed", () => {
+  for (const q of ['"the upload"', '"Fix the" retry', '"upload re', '-"the retry"', '"mode":"plan"', '"']) assert.equal(fits({ q }), true, q);
+  for (const q of ['"fix upload"', '-"the upload"', '"the  upload"']) assert.ok(!fits({ q }), q);
+});
+
 test("kind, project and session are met exactly", () => {
   assert.ok(fits({ kind: "prompt", project: "/p/alpha", session: "0b6f" }));
   for (const other of [{ kind: "shell" }, { project: "/p" }, { session: "0b" }]) assert.ok(!fits(other));

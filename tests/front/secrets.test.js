@@ -38,6 +38,9 @@ test("what stands before a secret stays readable", () => {
     ['{\\"token\\":\\"abcdefgh\\"}', '{\\"token\\":\\"••••\\"}'],
     ["Authorization: Bearer abcdefghijklmnop", "Authorization: Bearer ••••"],
     ["pwd=hunter2", "pwd=••••"],
+    ["password: hunter2", "password: ••••"],
+    ["secret: CorrectHorse", "secret: ••••"],
+    ["API_KEY: sk-ant-abcdefgh", "API_KEY: ••••"],
     [`https://hooks.slack.com/services/${word(40)}`, "https://hooks.slack.com/services/••••"],
   ];
   for (const [text, shown] of table) assert.equal(masked(text), shown);
@@ -46,7 +49,7 @@ test("what stands before a secret stays readable", () => {
 test("plain prompts stay as they are", () => {
   const plain = [
     "why does the build fail on arm64?", "compass=north", "max_tokens=4096 is too small", "the password is wrong", "https://example.com:8080/a@b",
-    "git@github.com:me/repo.git", "sk-learn", "see src/token.rs:12", "task-force", "glob-pattern-matching-for-paths", "a: b", "12:30:45", "ghp_short", "the secret: be brief".slice(0, 12),
+    "git@github.com:me/repo.git", "sk-learn", "see src/token.rs:12", "task-force", "glob-pattern-matching-for-paths", "a: b", "12:30:45", "ghp_short", "token: what does it mean", "Password: should it be asked for?", "secret: iOS", "the secret: be brief".slice(0, 12),
   ];
   for (const text of plain) assert.equal(masked(text), text);
 });
