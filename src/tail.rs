@@ -2,7 +2,7 @@
 //!
 //! What was read is told from what is new by the file's identity, the read position and the bytes before it; where
 //! that fails, by the lines themselves. Each poll is a step that returns data.
-//! Invariant: no clock (the time is handed in), no thread, no sleep, no printing, and no knowledge of what a line means.
+//! Invariant: no clock (the time is handed in), no thread, no sleep, no printing, no knowledge of what a line means.
 //! Known weakness: content that came and went between two polls is not seen, nor is a rewrite of earlier bytes that
 //! leaves the last 4 KiB in place.
 
@@ -156,8 +156,8 @@ struct Late {
 }
 
 impl Tail {
-    /// `newest`: how many of the newest lines are read at first sight, 1 at least. `is_whole`: whether bytes that begin with `{`
-    /// and end with `}` are one whole record, though no line end follows.
+    /// `newest`: how many of the newest lines are read at first sight, 1 at least. `is_whole`: whether bytes that begin
+    /// with `{` and end with `}` are one whole record, though no line end follows.
     pub(crate) fn new(path: PathBuf, newest: usize, is_whole: fn(&[u8]) -> bool) -> Tail {
         Tail {
             path,

@@ -45,14 +45,16 @@ enum Op {
 
 fn op() -> impl Strategy<Value = Op> {
     let few = 0usize..4;
+    let end = prop_oneof![Just("\n"), Just("\r\n"), Just("\n\n")];
     prop_oneof![
-        6 => (1usize..4, prop_oneof![Just("\n"), Just("\r\n"), Just("\n\n")]).prop_map(|(lines, end)| Op::Append { lines, end }),
+        6 => (1usize..4, end).prop_map(|(lines, end)| Op::Append { lines, end }),
         4 => (1usize..16).prop_map(|bytes| Op::Trickle { bytes }),
         1 => Just(Op::Blank),
         2 => few.clone().prop_map(|lines| Op::Truncate { lines }),
         2 => few.clone().prop_map(|lines| Op::Regrow { lines }),
         2 => (1usize..3).prop_map(|lines| Op::RewriteEnd { lines }),
-        3 => (any::<u32>(), any::<bool>(), few.clone()).prop_map(|(mask, is_in_place, more)| Op::Purge { mask, is_in_place, more }),
+        3 => (any::<u32>(), any::<bool>(), few.clone())
+            .prop_map(|(mask, is_in_place, more)| Op::Purge { mask, is_in_place, more }),
         3 => few.clone().prop_map(|lines| Op::Rotate { lines }),
         4 => (0usize..4, few.clone()).prop_map(|(which, lines)| Op::Late { which, lines }),
         1 => Just(Op::StaleWriter),
