@@ -6,6 +6,7 @@
 //!
 //! Invariant: pure. No clock but where a draft is made without a time; no I/O, no lock.
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::ops::Range;
 
@@ -60,7 +61,7 @@ impl Data<'_> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct HistoryAppend<'a> {
-    pub(crate) summary: Summary,
+    pub(crate) summary: Summary<'a>,
     pub(crate) raw_line: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) json: Option<&'a RawValue>,
@@ -75,13 +76,13 @@ pub(crate) struct HistoryAppend<'a> {
 /// Whichever of a history line's usual keys are strings.
 #[derive(Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Summary {
+pub(crate) struct Summary<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) session_id: Option<String>,
+    pub(crate) session_id: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) project: Option<String>,
+    pub(crate) project: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) display: Option<String>,
+    pub(crate) display: Option<Cow<'a, str>>,
 }
 
 /// A watched file was created, modified or removed.

@@ -122,7 +122,7 @@ fn on_one_line(json: &RawValue) -> Cow<'_, RawValue> {
     Cow::Owned(spaced.expect("a space for a carriage return leaves JSON valid"))
 }
 
-fn object(text: &str) -> Result<(&RawValue, Object), String> {
+fn object(text: &str) -> Result<(&RawValue, Object<'_>), String> {
     let json: &RawValue = serde_json::from_str(text).map_err(|error| error.to_string())?;
     if !text.starts_with('{') {
         return Err(format!("not a JSON object but {} at line 1 column 1", kind_of(text)));
@@ -175,15 +175,15 @@ fn end_of_string(bytes: &[u8], start: usize) -> usize {
 
 /// What is looked at in a line's object. Of a key that stands twice the last one counts, as in JavaScript.
 #[derive(Default)]
-struct Object {
-    summary: Summary,
-    timestamp: Option<Box<str>>,
+struct Object<'a> {
+    summary: Summary<'a>,
+    timestamp: Option<&'a RawValue>,
 }
 
-impl Object {
+impl Object<'_> {
     /// The line's own time where it is plausible: milliseconds, seconds, or an RFC 3339 string.
     fn time(&self) -> Option<Timestamp> {
-        let raw = self.timestamp.as_deref()?;
+        let raw = self.timestamp?.get();
         if raw.starts_with('"') {
             let time: Timestamp = text_of(raw)?.parse().ok()?;
             return PLAUSIBLE_SECONDS.contains(&(time.as_second() as f64)).then_some(time);
@@ -195,8 +195,8 @@ impl Object {
     }
 }
 
-impl<'de> Deserialize<'de> for Object {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Object, D::Error> {
+impl<'de> Deserialize<'de> for Object<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Object<'de>, D::Error> {
         deserializer.deserialize_map(ObjectVisitor)
     }
 }
@@ -204,21 +204,21 @@ impl<'de> Deserialize<'de> for Object {
 struct ObjectVisitor;
 
 impl<'de> Visitor<'de> for ObjectVisitor {
-    type Value = Object;
+    type Value = Object<'de>;
 
     fn expecting(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
         formatter.write_str("a JSON object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
         let mut object = Object::default();
         while let Some(Text(key)) = map.next_key()? {
-            let slot = match key.as_str() {
+            let slot = match key.as_ref() {
                 "sessionId" => &mut object.summary.session_id,
                 "project" => &mut object.summary.project,
                 "display" => &mut object.summary.display,
                 "timestamp" => {
-                    object.timestamp = Some(map.next_value::<&RawValue>()?.get().into());
+                    object.timestamp = Some(map.next_value()?);
                     continue;
                 }
                 _ => {
@@ -233,32 +233,37 @@ impl<'de> Visitor<'de> for ObjectVisitor {
 }
 
 /// The text of a JSON string; `None` for any other JSON.
-fn text_of(json: &str) -> Option<String> {
+fn text_of(json: &str) -> Option<Cow<'_, str>> {
     let Text(text) = serde_json::from_str(json).ok()?;
     Some(text)
 }
 
 /// A JSON string in which half a surrogate pair (`"\ud83d"`, which JavaScript writes for a cut emoji) is U+FFFD
 /// instead of an error: serde_json allows them where bytes are asked for.
-struct Text(String);
+struct Text<'a>(Cow<'a, str>);
 
-impl<'de> Deserialize<'de> for Text {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text, D::Error> {
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text<'de>, D::Error> {
         deserializer.deserialize_bytes(TextVisitor)
     }
 }
 
 struct TextVisitor;
 
-impl Visitor<'_> for TextVisitor {
-    type Value = Text;
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = Text<'de>;
 
     fn expecting(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
         formatter.write_str("a string")
     }
 
-    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Text, E> {
-        Ok(Text(lossy(bytes).into_owned()))
+    /// A string without escapes is taken from where it stands.
+    fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Text<'de>, E> {
+        Ok(Text(lossy(bytes)))
+    }
+
+    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Owned(lossy(bytes).into_owned())))
     }
 }
 
