@@ -377,7 +377,8 @@ function wire() {
 	addEventListener("keydown", pressed);
 	addEventListener("visibilitychange", looked);
 	addEventListener("pagehide", leave);
-	for (const back of ["online", "focus"]) addEventListener(back, () => stream.hurry());
+	addEventListener("online", () => stream.hurry());
+	addEventListener("focus", () => page.state !== "live" && stream.hurry());
 	addEventListener("hashchange", () => narrow(fromHash(location.hash)));
 	new IntersectionObserver(edgeSeen).observe(at.edge);
 }
