@@ -65,6 +65,11 @@ impl Given {
         self.poll_bytes = bytes;
     }
 
+    /// The number of the next line.
+    pub(super) fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.left_bytes == 0 || self.items.len() >= POLL_ITEMS
     }

@@ -546,7 +546,25 @@ fn what_is_unread_in_the_old_file_and_stands_in_the_new_one_comes_once() {
     world.poll();
     world.append("f", "c\nd\n");
     world.replace("b\nd\ne\n");
-    world.sees(&["Replaced: 1@0", "2@4 c", "3@6 d", "4@4 e"]);
+    world.sees(&["Replaced: 1@0", "2@4 c", "3@6 d", "Replaced: 1@0 3@2", "4@4 e"]);
+}
+
+#[test]
+fn what_is_purged_before_it_was_read_does_not_stay() {
+    let mut world = World::with("a\nb\n");
+    world.poll();
+    world.append("f", "secret\n");
+    world.replace("a\nb\n");
+    world.sees(&["Replaced: 0@0 1@2", "2@4 secret", "Replaced: 0@0 1@2"]);
+}
+
+#[test]
+fn what_is_unread_in_the_old_file_gets_its_place_in_the_new_one() {
+    let mut world = World::with("a\nb\n");
+    world.poll();
+    world.append("f", "c\nd\n");
+    world.replace("c\nd\n");
+    world.sees(&["Replaced:", "2@4 c", "3@6 d", "Replaced: 2@0 3@2"]);
 }
 
 #[test]
