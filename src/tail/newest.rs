@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io;
 
 /// How far back the search goes, in bytes, if by then it has found any line's start.
-const LIMIT_BYTES: u64 = 64 << 20;
+pub(super) const LIMIT_BYTES: u64 = 64 << 20;
 
 /// The offset at which the newest `newest` lines before `end` begin; blank lines are not counted.
 pub(super) fn start(file: &File, end: u64, newest: usize) -> io::Result<u64> {

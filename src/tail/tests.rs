@@ -502,6 +502,21 @@ fn of_new_content_without_known_lines_the_newest_come() {
 }
 
 #[test]
+fn however_many_lines_follow_the_last_known_one_all_of_them_come() {
+    let more: String = (0..2500).map(|n| format!("new {n}\n")).collect();
+    let mut world = World::with("a\nb\nc\n");
+    world.poll();
+    world.write("f", format!("b\nc\n{more}"));
+    let items = show(&world.wait(REST));
+    assert_eq!(items[..2], ["Truncated: 1@0 2@2", "3@4 new 0"]);
+    assert_eq!(items.len(), 2501);
+    let mut world = World::with("a\nb\nc\n").newest(2);
+    world.polls(&["0@2 b", "1@4 c"]);
+    world.replace("b\n1\nc\n2\n3\n4\n5\n");
+    world.sees(&["Replaced: 1@4", "2@6 2", "3@8 3", "4@10 4", "5@12 5"]);
+}
+
+#[test]
 fn equal_lines_are_told_apart_by_their_number() {
     let mut world = World::with("a\na\n");
     world.poll();
