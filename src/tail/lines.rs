@@ -78,6 +78,14 @@ impl Lines {
         self.absorb(block);
     }
 
+    /// Takes so many NULs.
+    pub(super) fn skip(&mut self, nuls: u64) {
+        if self.gap_cr {
+            self.fill_gap();
+        }
+        self.gap_nuls += nuls;
+    }
+
     /// To be called at the end of what is there: a line without its end is given out if it is a whole record.
     pub(super) fn settle(&mut self, is_whole: fn(&[u8]) -> bool) -> Option<Record> {
         if self.is_half || self.is_too_long() {
@@ -172,6 +180,10 @@ impl Lines {
 /// Whether nothing is there to be shown: ASCII white space and NULs.
 pub(super) fn is_blank(bytes: &[u8]) -> bool {
     bytes.iter().all(|&byte| byte == 0 || byte.is_ascii_whitespace())
+}
+
+pub(super) fn is_nul(bytes: &[u8]) -> bool {
+    bytes.iter().all(|&byte| byte == 0)
 }
 
 /// The length without NULs and one `\r` at the end.
@@ -405,6 +417,21 @@ mod tests {
             rest = left;
             (!piece.is_empty()).then_some(piece)
         })
+    }
+
+    #[test]
+    fn skipped_nuls_are_as_good_as_read_ones() {
+        for before in ["", "\0", "a", "a\r", "\r", "a\0\r", "a\n"] {
+            for after in ["\n", "b\n", "\r\n", "\0\n"] {
+                let mut lines = Lines::at(9);
+                let mut skipped = Vec::new();
+                lines.push(before.as_bytes(), |record| skipped.push(record));
+                lines.skip(5);
+                skipped.extend(read(&mut lines, [after.as_bytes()]));
+                let pieces = [before.as_bytes(), &[0; 5], after.as_bytes()];
+                assert_eq!(skipped, read(&mut Lines::at(9), pieces), "{before:?} {after:?}");
+            }
+        }
     }
 
     proptest! {

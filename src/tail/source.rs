@@ -6,7 +6,7 @@
 
 use super::Given;
 use super::file::{self, BLOCK_BYTES, Id, Signature};
-use super::lines::{Lines, Record};
+use super::lines::{Lines, Record, is_nul};
 use super::{Kept, newest};
 use std::fs::File;
 use std::io;
@@ -91,6 +91,18 @@ impl Source {
                 return Ok(Progress::End);
             }
             self.take(&block[..len], given);
+            if is_nul(&block[..len]) {
+                self.pass_hole(until);
+            }
+        }
+    }
+
+    /// Goes on where data follows. With an anchor of nothing but NULs, it is the same there.
+    fn pass_hole(&mut self, until: u64) {
+        let at = self.read_bytes();
+        if self.anchor.len() == ANCHOR_BYTES && is_nul(&self.anchor) {
+            let data = file::data_after(&self.file, at).min(until);
+            self.lines.skip(data.saturating_sub(at));
         }
     }
 
@@ -188,6 +200,10 @@ fn each_record(
             break;
         }
         lines.push(&block, &mut give);
+        if is_nul(&block) {
+            let at = lines.position();
+            lines.skip(file::data_after(file, at).min(to).saturating_sub(at));
+        }
     }
     lines.settle(is_whole).into_iter().for_each(give);
     Ok(())

@@ -337,6 +337,26 @@ fn growth_in_single_bytes() {
 }
 
 #[test]
+fn holes_of_any_size_are_passed_by() {
+    let grow = |world: &World, len| world.writer("f").set_len(len).unwrap();
+    let mut world = World::with("a\n");
+    grow(&world, 1 << 40);
+    world.polls(&["0@0 a"]);
+    world.append("f", "b\n");
+    world.polls(&["1@1099511627776 b"]);
+    grow(&world, 1 << 41);
+    world.polls(&[]);
+    world.reads(Status { exists: true, size_bytes: 1 << 41, read_bytes: 1 << 41 });
+    world.append("f", "c\n");
+    grow(&world, 1 << 42);
+    world.append("f", "d\n");
+    world.polls(&["2@2199023255552 c", "3@4398046511104 d"]);
+    world.write("f", "a\nx\n");
+    grow(&world, 1 << 40);
+    world.sees(&["Truncated: 0@0", "4@2 x"]);
+}
+
+#[test]
 fn lines_of_any_kind_come_as_they_stand() {
     let deep = "[".repeat(100_000);
     let mut world = World::with("");
