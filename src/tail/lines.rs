@@ -29,6 +29,20 @@ impl Record {
     pub(super) fn end(&self) -> u64 {
         self.offset + self.len_bytes
     }
+
+    pub(super) fn is_truncated(&self) -> bool {
+        self.len_bytes > self.bytes.len() as u64
+    }
+
+    /// The two records it would have been, had the first been taken out before the rest came.
+    pub(super) fn split(mut self, at: usize) -> (Record, Record) {
+        let nuls = self.bytes[at..].iter().take_while(|&&byte| byte == 0).count();
+        let bytes = self.bytes.split_off(at + nuls);
+        self.bytes.truncate(at);
+        self.len_bytes = at as u64;
+        let (offset, len_bytes) = (self.end() + nuls as u64, bytes.len() as u64);
+        (self, Record { offset, bytes, len_bytes })
+    }
 }
 
 /// The line that is being put together: `len_bytes` that belong to it, then a gap (NULs, perhaps one `\r`)

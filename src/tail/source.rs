@@ -87,7 +87,9 @@ impl Source {
                 return Ok(Progress::Gone);
             }
             if len == 0 {
-                given.give_all(self.lines.settle(given.is_whole));
+                if let Some(record) = self.lines.settle(given.is_whole) {
+                    given.give_open(record);
+                }
                 return Ok(Progress::End);
             }
             self.take(&block[..len], given);
@@ -176,22 +178,16 @@ fn find_known(file: &File, given: &Given, end: u64) -> io::Result<Option<Compari
 fn match_span(file: &File, given: &Given, from: u64, to: u64) -> io::Result<Option<Comparison>> {
     let mut matcher = given.known.matcher();
     let (mut kept, mut new_from) = (Vec::new(), from);
-    each_record(file, from, to, given.is_whole, |record| {
-        if let Some(seq) = matcher.find(&record) {
+    each_record(file, from, to, |record| {
+        matcher.find_all(record, |seq, record| {
             kept.push(Kept { seq, offset: record.offset });
             new_from = record.end();
-        }
+        });
     })?;
     Ok((!kept.is_empty()).then_some(Comparison { kept, new_from }))
 }
 
-fn each_record(
-    file: &File,
-    from: u64,
-    to: u64,
-    is_whole: fn(&[u8]) -> bool,
-    mut give: impl FnMut(Record),
-) -> io::Result<()> {
+fn each_record(file: &File, from: u64, to: u64, mut give: impl FnMut(Record)) -> io::Result<()> {
     let mut lines = Lines::at(from);
     while lines.position() < to {
         let at = lines.position();
@@ -205,6 +201,7 @@ fn each_record(
             lines.skip(file::data_after(file, at).min(to).saturating_sub(at));
         }
     }
-    lines.settle(is_whole).into_iter().for_each(give);
+    // To be compared, it need not be known to be whole.
+    lines.settle(|_| true).into_iter().for_each(give);
     Ok(())
 }

@@ -196,6 +196,24 @@ fn a_whole_object_does_not_wait_for_its_end() {
 }
 
 #[test]
+fn what_follows_a_record_without_its_end_is_known_after_a_reset() {
+    let mut world = World::with("x\n");
+    world.poll();
+    world.append("f", r#"{"a":1}"#);
+    world.polls(&[r#"1@2 {"a":1}"#]);
+    world.append("f", r#"{"b":1}"#);
+    world.polls(&[r#"2@9 {"b":1}"#]);
+    world.replace("{\"a\":1}{\"b\":1}");
+    world.sees(&["Replaced: 1@0 2@7"]);
+    world.append("f", "\ny\n");
+    world.polls(&["3@15 y"]);
+    world.write("f", "{\"a\":1}{\"b\":1}\nz\n");
+    world.sees(&["Truncated: 1@0 2@7", "4@15 z"]);
+    world.replace("{\"b\":1}{\"c\":1}\n");
+    world.sees(&["Replaced: 2@0", "5@7 {\"c\":1}"]);
+}
+
+#[test]
 fn truncated_to_nothing_and_written_again() {
     let mut world = World::with("a\nb\n");
     world.sees(&["0@0 a", "1@2 b"]);
