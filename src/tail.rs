@@ -4,7 +4,8 @@
 //! that fails, by the lines themselves. Each poll is a step that returns data.
 //! Invariant: no clock (the time is handed in), no thread, no sleep, no printing, no knowledge of what a line means.
 //! Known weakness: content that came and went between two polls is not seen, nor is a rewrite of earlier bytes that
-//! leaves the last 4 KiB in place.
+//! leaves the last 4 KiB in place; of a rewrite in place that goes on for longer than 100 ms, the lines that were not
+//! yet written again by then come out again after the reset.
 
 mod file;
 mod given;
@@ -145,8 +146,14 @@ struct Next {
     rewrite: Rewrite,
     /// How far the held file is read first; not known before it is clear whether this one goes on where it ends.
     until: Option<u64>,
-    /// What the reset said that was given out, if it was.
-    told: Option<Vec<Kept>>,
+    /// The reset that was given out, if it was.
+    told: Option<Told>,
+}
+
+struct Told {
+    kept: Vec<Kept>,
+    /// The number of the line that came after it.
+    next_seq: u64,
 }
 
 /// A file that was replaced or removed.
@@ -332,7 +339,7 @@ impl Tail {
             }
             let kept = compare(&next.file, &self.given, next.rewrite.noticed_bytes)?.kept;
             self.given.reset(Reason::Replaced, kept.clone());
-            next.told = Some(kept);
+            next.told = Some(Told { kept, next_seq: self.given.next_seq() });
         }
         next.until = Some(held.source.end_bytes());
         Ok(())
@@ -347,12 +354,12 @@ impl Tail {
         } else {
             let Comparison { kept, new_from } =
                 compare(&next.file, &self.given, next.rewrite.noticed_bytes)?;
-            match next.told {
-                None if is_fresh => {}
-                None => self.given.reset(Reason::Replaced, kept),
-                Some(told) if told.iter().all(|it| kept.contains(it)) => {}
-                // Rewritten while the old file was still being read.
-                Some(_) => self.given.reset(Reason::Truncated, kept),
+            let reason = match next.told {
+                None => (!is_fresh).then_some(Reason::Replaced),
+                Some(told) => told.outdated_by(&kept, self.given.next_seq()),
+            };
+            if let Some(reason) = reason {
+                self.given.reset(reason, kept);
             }
             Source::at(next.file, next.id, new_from)?
         };
@@ -459,6 +466,20 @@ impl Rewrite {
     fn is_done(&mut self, seen: Signature, now: Duration) -> bool {
         let is_at_rest = self.seen.replace(seen) == Some(seen);
         is_at_rest || now >= self.since + REWRITE_TIME
+    }
+}
+
+impl Told {
+    /// Why another reset is needed with these lines kept, if it is.
+    fn outdated_by(&self, kept: &[Kept], next_seq: u64) -> Option<Reason> {
+        if next_seq > self.next_seq && !kept.is_empty() {
+            // What came since stands in the old file; here it can stand elsewhere or be purged. With no line in common
+            // the old file was rotated away, and its last lines are as good as any.
+            return Some(Reason::Replaced);
+        }
+        // Rewritten while the old file was still being read.
+        let is_rewritten = !self.kept.iter().all(|it| kept.contains(it));
+        is_rewritten.then_some(Reason::Truncated)
     }
 }
 

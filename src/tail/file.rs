@@ -9,10 +9,14 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustix::fs::OFlags;
+use rustix::fs::{OFlags, SeekFrom, seek};
+use rustix::io::Errno;
 
 /// How much is read at a time, in bytes.
 pub(super) const BLOCK_BYTES: usize = 64 << 10;
+
+/// How many pieces of data between holes are passed by in search of one hole; more would take longer than reading it.
+const MAX_EXTENTS: usize = 1000;
 
 /// Which file it is; stays true of an open file until it is closed, and not longer: numbers are used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +113,31 @@ pub(super) fn read_span(file: &File, from: u64, to: u64) -> io::Result<Vec<u8>> 
     }
     bytes.truncate(len);
     Ok(bytes)
+}
+
+/// Where data follows, seen from an offset in a hole: the file's end if none does, the offset itself if it is in no hole.
+pub(super) fn data_after(file: &File, offset: u64) -> u64 {
+    // Asked for first: data that comes meanwhile must not be skipped.
+    let end = signature(file).map_or(offset, |seen| seen.size_bytes);
+    match seek(file, SeekFrom::Data(offset)) {
+        Ok(data) => data,
+        Err(Errno::NXIO) => end.max(offset),
+        // Not every file system knows its holes.
+        Err(_) => offset,
+    }
+}
+
+/// Where the hole begins that reaches up to the offset; the offset itself if none does.
+pub(super) fn data_before(file: &File, offset: u64) -> u64 {
+    let mut hole = 0;
+    for _ in 0..MAX_EXTENTS {
+        match seek(file, SeekFrom::Data(hole)) {
+            Ok(data) if data < offset => hole = seek(file, SeekFrom::Hole(data)).unwrap_or(offset),
+            Ok(_) | Err(Errno::NXIO) => return hole.min(offset),
+            Err(_) => break,
+        }
+    }
+    offset
 }
 
 fn regular(meta: &Metadata) -> io::Result<Signature> {

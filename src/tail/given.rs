@@ -65,6 +65,11 @@ impl Given {
         self.poll_bytes = bytes;
     }
 
+    /// The number of the next line.
+    pub(super) fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.left_bytes == 0 || self.items.len() >= POLL_ITEMS
     }
@@ -74,15 +79,20 @@ impl Given {
     }
 
     pub(super) fn give(&mut self, record: Record) {
-        let seq = self.next_seq;
-        self.next_seq += 1;
-        self.known.remember(seq, &record);
-        let Record { offset, bytes, len_bytes } = record;
-        self.items.push(Item::Line(Line { seq, offset, bytes, len_bytes }));
+        self.known.remember(self.next_seq, &record);
+        self.push(record);
     }
 
-    pub(super) fn give_all(&mut self, records: impl IntoIterator<Item = Record>) {
-        records.into_iter().for_each(|record| self.give(record));
+    /// Gives out a record whose line goes on as far as is known.
+    pub(super) fn give_open(&mut self, record: Record) {
+        self.known.remember_open(self.next_seq, &record);
+        self.push(record);
+    }
+
+    fn push(&mut self, record: Record) {
+        let Record { offset, bytes, len_bytes } = record;
+        self.items.push(Item::Line(Line { seq: self.next_seq, offset, bytes, len_bytes }));
+        self.next_seq += 1;
     }
 
     pub(super) fn reset(&mut self, reason: Reason, kept: Vec<Kept>) {

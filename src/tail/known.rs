@@ -1,18 +1,27 @@
 //! The newest lines that were given out, remembered by their hashes, to tell after a rewrite which lines are new.
 //!
 //! Invariant: no line's text is held; the memory is bounded by the number of lines asked for.
-//! Known weakness: the order of lines does not count, so a line that moved is a known one.
+//! Known weakness: the order of lines does not count, so a line that moved is a known one; what was glued to a line
+//! that was given out before its end is not known again if the two together are too long to be given out whole.
 
 use super::Kept;
 use super::lines::Record;
+use memchr::memchr_iter;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 
 /// Remembered lines, oldest first.
 pub(super) struct Known {
     limit: usize,
-    lines: VecDeque<(u64, u64)>,
+    lines: VecDeque<Remembered>,
     hasher: RandomState,
+}
+
+struct Remembered {
+    seq: u64,
+    hash: u64,
+    /// Its length, if it was given out before its end, so that the next one may follow on the same line.
+    open_len_bytes: Option<usize>,
 }
 
 impl Known {
@@ -25,31 +34,47 @@ impl Known {
     }
 
     pub(super) fn remember(&mut self, seq: u64, record: &Record) {
+        let hash = self.hash(record);
+        self.push(Remembered { seq, hash, open_len_bytes: None });
+    }
+
+    /// Remembers a line that was given out before its end.
+    pub(super) fn remember_open(&mut self, seq: u64, record: &Record) {
+        let hash = self.hash(record);
+        let open_len_bytes = Some(record.bytes.trim_ascii_end().len());
+        self.push(Remembered { seq, hash, open_len_bytes });
+    }
+
+    fn push(&mut self, line: Remembered) {
         if self.lines.len() >= self.limit {
             self.lines.pop_front();
         }
-        self.lines.push_back((seq, self.hash(record)));
+        self.lines.push_back(line);
     }
 
     /// Forgets every line that is not among these.
     pub(super) fn retain(&mut self, kept: &[Kept]) {
         let seqs: HashSet<u64> = kept.iter().map(|kept| kept.seq).collect();
-        self.lines.retain(|(seq, _)| seqs.contains(seq));
+        self.lines.retain(|line| seqs.contains(&line.seq));
     }
 
     /// For going through a file's lines, oldest first.
     pub(super) fn matcher(&self) -> Matcher<'_> {
         let mut left: HashMap<u64, VecDeque<u64>> = HashMap::new();
-        for &(seq, hash) in &self.lines {
-            left.entry(hash).or_default().push_back(seq);
+        for line in &self.lines {
+            left.entry(line.hash).or_default().push_back(line.seq);
         }
-        Matcher { known: self, left, last: None }
+        let open_lens_bytes = self.lines.iter().filter_map(|line| line.open_len_bytes).collect();
+        Matcher { known: self, left, open_lens_bytes, last: None }
+    }
+
+    fn hash(&self, record: &Record) -> u64 {
+        self.hash_bytes(&record.bytes, record.is_truncated().then_some(record.len_bytes))
     }
 
     /// White space around a line does not count: it may have come after the line was given out.
-    fn hash(&self, record: &Record) -> u64 {
-        let is_cut = record.len_bytes > record.bytes.len() as u64;
-        self.hasher.hash_one((record.bytes.trim_ascii(), is_cut.then_some(record.len_bytes)))
+    fn hash_bytes(&self, bytes: &[u8], truncated_from_bytes: Option<u64>) -> u64 {
+        self.hasher.hash_one((bytes.trim_ascii(), truncated_from_bytes))
     }
 }
 
@@ -57,14 +82,44 @@ impl Known {
 pub(super) struct Matcher<'a> {
     known: &'a Known,
     left: HashMap<u64, VecDeque<u64>>,
+    open_lens_bytes: HashSet<usize>,
     last: Option<u64>,
 }
 
 impl Matcher<'_> {
-    /// The remembered line that this one is. Of several equal ones the first after the last found, so that the
-    /// order in which they were given out is kept where it can be.
-    pub(super) fn find(&mut self, record: &Record) -> Option<u64> {
-        let seqs = self.left.get_mut(&self.known.hash(record))?;
+    /// Hands out the remembered lines that this one is made of: one as a rule, more if the first were given out
+    /// before their end and others then written right behind.
+    pub(super) fn find_all(&mut self, record: Record, mut give: impl FnMut(u64, &Record)) {
+        let mut rest = Some(record);
+        while let Some(record) = rest.take() {
+            if let Some(seq) = self.find(&record) {
+                give(seq, &record);
+            } else if let Some((seq, len)) = self.find_open(&record) {
+                let (first, others) = record.split(len);
+                give(seq, &first);
+                rest = Some(others);
+            }
+        }
+    }
+
+    /// The remembered line that this one is.
+    fn find(&mut self, record: &Record) -> Option<u64> {
+        self.take(self.known.hash(record))
+    }
+
+    /// The remembered line that this one begins with, and its length.
+    fn find_open(&mut self, record: &Record) -> Option<(u64, usize)> {
+        let bytes = if record.is_truncated() { &[][..] } else { &record.bytes };
+        memchr_iter(b'}', bytes).map(|at| at + 1).find_map(|len| {
+            self.open_lens_bytes.get(&len)?;
+            Some((self.take(self.known.hash_bytes(&bytes[..len], None))?, len))
+        })
+    }
+
+    /// Of several equal lines the first after the last found, so that the order in which they were given out is kept
+    /// where it can be.
+    fn take(&mut self, hash: u64) -> Option<u64> {
+        let seqs = self.left.get_mut(&hash)?;
         let next = seqs.partition_point(|&seq| self.last.is_some_and(|last| seq < last));
         let found = seqs.remove(next).or_else(|| seqs.pop_front());
         self.last = found.or(self.last);
@@ -122,6 +177,24 @@ mod tests {
         assert_eq!(found(&known, ["a", "b", "c"]), [None, Some(1), None]);
         known.retain(&[]);
         assert!(known.is_empty());
+    }
+
+    #[test]
+    fn what_was_given_out_before_its_lines_end_is_known_with_more_behind_it() {
+        let mut known = known(9, ["{\"bb\":{}}", "c"]);
+        known.remember_open(2, &record("{\"a\":{}} "));
+        known.remember_open(3, &record("{}"));
+        let found = |text: &str| {
+            let mut found = Vec::new();
+            let give = |seq, record: &Record| found.push((seq, record.offset, record.len_bytes));
+            known.matcher().find_all(record(text), give);
+            found
+        };
+        assert_eq!(found("{\"a\":{}}\0{}{\"bb\":{}}"), [(2, 0, 8), (3, 9, 2), (0, 11, 9)]);
+        assert_eq!(found("{\"a\":{}}x"), [(2, 0, 8)]);
+        assert_eq!(found("{}{}"), [(3, 0, 2)]);
+        assert_eq!(found("{\"bb\":{}}c"), []);
+        assert_eq!(found("x{}"), []);
     }
 
     #[test]

@@ -29,6 +29,20 @@ impl Record {
     pub(super) fn end(&self) -> u64 {
         self.offset + self.len_bytes
     }
+
+    pub(super) fn is_truncated(&self) -> bool {
+        self.len_bytes > self.bytes.len() as u64
+    }
+
+    /// The two records it would have been, had the first been taken out before the rest came.
+    pub(super) fn split(mut self, at: usize) -> (Record, Record) {
+        let nuls = self.bytes[at..].iter().take_while(|&&byte| byte == 0).count();
+        let bytes = self.bytes.split_off(at + nuls);
+        self.bytes.truncate(at);
+        self.len_bytes = at as u64;
+        let (offset, len_bytes) = (self.end() + nuls as u64, bytes.len() as u64);
+        (self, Record { offset, bytes, len_bytes })
+    }
 }
 
 /// The line that is being put together: `len_bytes` that belong to it, then a gap (NULs, perhaps one `\r`)
@@ -76,6 +90,14 @@ impl Lines {
             *self = Lines::at(next);
         }
         self.absorb(block);
+    }
+
+    /// Takes so many NULs.
+    pub(super) fn skip(&mut self, nuls: u64) {
+        if self.gap_cr {
+            self.fill_gap();
+        }
+        self.gap_nuls += nuls;
     }
 
     /// To be called at the end of what is there: a line without its end is given out if it is a whole record.
@@ -172,6 +194,10 @@ impl Lines {
 /// Whether nothing is there to be shown: ASCII white space and NULs.
 pub(super) fn is_blank(bytes: &[u8]) -> bool {
     bytes.iter().all(|&byte| byte == 0 || byte.is_ascii_whitespace())
+}
+
+pub(super) fn is_nul(bytes: &[u8]) -> bool {
+    bytes.iter().all(|&byte| byte == 0)
 }
 
 /// The length without NULs and one `\r` at the end.
@@ -405,6 +431,21 @@ mod tests {
             rest = left;
             (!piece.is_empty()).then_some(piece)
         })
+    }
+
+    #[test]
+    fn skipped_nuls_are_as_good_as_read_ones() {
+        for before in ["", "\0", "a", "a\r", "\r", "a\0\r", "a\n"] {
+            for after in ["\n", "b\n", "\r\n", "\0\n"] {
+                let mut lines = Lines::at(9);
+                let mut skipped = Vec::new();
+                lines.push(before.as_bytes(), |record| skipped.push(record));
+                lines.skip(5);
+                skipped.extend(read(&mut lines, [after.as_bytes()]));
+                let pieces = [before.as_bytes(), &[0; 5], after.as_bytes()];
+                assert_eq!(skipped, read(&mut Lines::at(9), pieces), "{before:?} {after:?}");
+            }
+        }
     }
 
     proptest! {

@@ -4,28 +4,32 @@
 //! Invariant: only an offset comes out; lines are put together in one place, `lines`, and always forwards.
 //! Known weakness: a single line longer than the limit is searched through to its start.
 
-use super::file::{BLOCK_BYTES, read_span};
-use super::lines::is_blank;
+use super::file::{BLOCK_BYTES, data_before, read_span};
+use super::lines::{is_blank, is_nul};
 use memchr::memrchr_iter;
 use std::fs::File;
 use std::io;
 
-/// How far back the search goes, in bytes, if by then it has found any line's start.
-const LIMIT_BYTES: u64 = 64 << 20;
+/// How much the search reads, in bytes, if by then it has found any line's start or nothing at all; holes aside.
+pub(super) const LIMIT_BYTES: u64 = 64 << 20;
 
 /// The offset at which the newest `newest` lines before `end` begin; blank lines are not counted.
 pub(super) fn start(file: &File, end: u64, newest: usize) -> io::Result<u64> {
     let mut search = Search { left: newest, is_solid: false, start: None };
-    let mut to = end;
+    let (mut to, mut read_bytes) = (end, 0);
     while to > 0 {
         let from = to.saturating_sub(BLOCK_BYTES as u64);
         let block = read_span(file, from, to)?;
         if search.is_done(from, &block) {
             break;
         }
+        read_bytes += to - from;
         to = from;
-        if end - to >= LIMIT_BYTES && (search.is_after_hole(to, &block) || search.start.is_some()) {
+        if read_bytes >= LIMIT_BYTES && search.is_enough(to, &block) {
             break;
+        }
+        if is_nul(&block) {
+            to = data_before(file, to);
         }
     }
     Ok(if to == 0 { 0 } else { search.start.unwrap_or(0) })
@@ -58,13 +62,15 @@ impl Search {
         false
     }
 
-    /// Takes the end of a hole for a line's start: holes can be larger than any disk.
-    fn is_after_hole(&mut self, from: u64, block: &[u8]) -> bool {
-        let is_hole = self.is_solid && block.iter().all(|&byte| byte == 0);
-        if is_hole {
+    /// Whether the search can end here. The end of a long run of NULs is taken for a line's start, and so is this
+    /// place if nothing follows: neither is always a hole that can be passed by.
+    fn is_enough(&mut self, from: u64, block: &[u8]) -> bool {
+        if self.is_solid && is_nul(block) {
             self.start = Some(from + block.len() as u64);
+        } else if !self.is_solid && self.start.is_none() {
+            self.start = Some(from);
         }
-        is_hole
+        self.start.is_some()
     }
 }
 
@@ -137,12 +143,32 @@ mod tests {
     }
 
     #[test]
-    fn a_hole_of_any_size_is_not_searched_through() {
+    fn a_hole_of_any_size_is_passed_by() {
         let file = file(b"old\n");
         let end = 1 << 42;
+        file.set_len(end).unwrap();
+        assert_eq!(start(&file, end, 1).unwrap(), 0);
         file.write_all_at(b"a\nb\n", end - 4).unwrap();
+        assert_eq!(start(&file, end, 2).unwrap(), 4);
+        assert_eq!(start(&file, end, 1000).unwrap(), 0);
+    }
+
+    #[test]
+    fn of_more_blanks_than_the_limit_only_the_last_are_looked_through() {
+        let file = file(b"old\n");
+        file.write_all_at(&vec![b' '; LIMIT_BYTES as usize], 4 + BLOCK_BYTES as u64).unwrap();
+        let end = 4 + BLOCK_BYTES as u64 + LIMIT_BYTES;
+        assert_eq!(start(&file, end, 1).unwrap(), end - LIMIT_BYTES);
+    }
+
+    #[test]
+    fn the_end_of_more_nuls_than_the_limit_is_a_lines_start() {
+        let file = file(b"old\n");
+        let end = 4 + BLOCK_BYTES as u64 + LIMIT_BYTES;
+        file.write_all_at(&vec![0; (end - 4) as usize], 4).unwrap();
+        file.write_all_at(b"a\n", end - 2).unwrap();
         let found = start(&file, end, 1000).unwrap();
-        assert!((end - LIMIT_BYTES..end - 4).contains(&found), "{found}");
+        assert!((end - LIMIT_BYTES..end - 2).contains(&found), "{found}");
     }
 
     fn naive(content: &[u8], newest: usize) -> usize {

@@ -6,7 +6,7 @@
 
 use super::Given;
 use super::file::{self, BLOCK_BYTES, Id, Signature};
-use super::lines::{Lines, Record};
+use super::lines::{Lines, Record, is_nul};
 use super::{Kept, newest};
 use std::fs::File;
 use std::io;
@@ -87,10 +87,24 @@ impl Source {
                 return Ok(Progress::Gone);
             }
             if len == 0 {
-                given.give_all(self.lines.settle(given.is_whole));
+                if let Some(record) = self.lines.settle(given.is_whole) {
+                    given.give_open(record);
+                }
                 return Ok(Progress::End);
             }
             self.take(&block[..len], given);
+            if is_nul(&block[..len]) {
+                self.pass_hole(until);
+            }
+        }
+    }
+
+    /// Goes on where data follows. With an anchor of nothing but NULs, it is the same there.
+    fn pass_hole(&mut self, until: u64) {
+        let at = self.read_bytes();
+        if self.anchor.len() == ANCHOR_BYTES && is_nul(&self.anchor) {
+            let data = file::data_after(&self.file, at).min(until);
+            self.lines.skip(data.saturating_sub(at));
         }
     }
 
@@ -131,35 +145,49 @@ pub(super) struct Comparison {
     pub(super) new_from: u64,
 }
 
-/// Looks for known lines among the newest of the file. If it holds none, the newest lines are new: as many of those
-/// that were there when it had `noticed_bytes`, and all that came after.
+/// Looks for known lines in the file. If it holds none, the newest lines are new: as many of those that were there
+/// when it had `noticed_bytes`, and all that came after.
 pub(super) fn compare(file: &File, given: &Given, noticed_bytes: u64) -> io::Result<Comparison> {
     let end = file::signature(file)?.size_bytes;
-    let (mut kept, mut known_to) = (Vec::new(), None);
-    if !given.known.is_empty() {
-        let mut matcher = given.known.matcher();
-        let from = newest::start(file, end, given.newest)?;
-        each_record(file, from, end, given.is_whole, |record| {
-            if let Some(seq) = matcher.find(&record) {
-                kept.push(Kept { seq, offset: record.offset });
-                known_to = Some(record.end());
-            }
-        })?;
+    if let Some(known) = find_known(file, given, end)? {
+        return Ok(known);
     }
-    let new_from = match known_to {
-        Some(offset) => offset,
-        None => newest::start(file, noticed_bytes.min(end), given.newest)?,
-    };
-    Ok(Comparison { kept, new_from })
+    let new_from = newest::start(file, noticed_bytes.min(end), given.newest)?;
+    Ok(Comparison { kept: Vec::new(), new_from })
 }
 
-fn each_record(
-    file: &File,
-    from: u64,
-    to: u64,
-    is_whole: fn(&[u8]) -> bool,
-    mut give: impl FnMut(Record),
-) -> io::Result<()> {
+/// Searches for the last known line from the end on backwards, twice as many lines each time, since any number of
+/// lines can have come after it; then looks among the lines before it for the others.
+fn find_known(file: &File, given: &Given, end: u64) -> io::Result<Option<Comparison>> {
+    let (mut to, mut count) = (end, given.newest);
+    if given.known.is_empty() {
+        return Ok(None);
+    }
+    while to > 0 && end - to < newest::LIMIT_BYTES {
+        let from = newest::start(file, to, count)?;
+        if let Some(last) = match_span(file, given, from, to)? {
+            let from = newest::start(file, last.new_from, given.newest)?;
+            return match_span(file, given, from, to);
+        }
+        (to, count) = (from, count.saturating_mul(2));
+    }
+    Ok(None)
+}
+
+/// The known lines of the span, if it holds any.
+fn match_span(file: &File, given: &Given, from: u64, to: u64) -> io::Result<Option<Comparison>> {
+    let mut matcher = given.known.matcher();
+    let (mut kept, mut new_from) = (Vec::new(), from);
+    each_record(file, from, to, |record| {
+        matcher.find_all(record, |seq, record| {
+            kept.push(Kept { seq, offset: record.offset });
+            new_from = record.end();
+        });
+    })?;
+    Ok((!kept.is_empty()).then_some(Comparison { kept, new_from }))
+}
+
+fn each_record(file: &File, from: u64, to: u64, mut give: impl FnMut(Record)) -> io::Result<()> {
     let mut lines = Lines::at(from);
     while lines.position() < to {
         let at = lines.position();
@@ -168,7 +196,12 @@ fn each_record(
             break;
         }
         lines.push(&block, &mut give);
+        if is_nul(&block) {
+            let at = lines.position();
+            lines.skip(file::data_after(file, at).min(to).saturating_sub(at));
+        }
     }
-    lines.settle(is_whole).into_iter().for_each(give);
+    // To be compared, it need not be known to be whole.
+    lines.settle(|_| true).into_iter().for_each(give);
     Ok(())
 }

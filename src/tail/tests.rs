@@ -196,6 +196,24 @@ fn a_whole_object_does_not_wait_for_its_end() {
 }
 
 #[test]
+fn what_follows_a_record_without_its_end_is_known_after_a_reset() {
+    let mut world = World::with("x\n");
+    world.poll();
+    world.append("f", r#"{"a":1}"#);
+    world.polls(&[r#"1@2 {"a":1}"#]);
+    world.append("f", r#"{"b":1}"#);
+    world.polls(&[r#"2@9 {"b":1}"#]);
+    world.replace("{\"a\":1}{\"b\":1}");
+    world.sees(&["Replaced: 1@0 2@7"]);
+    world.append("f", "\ny\n");
+    world.polls(&["3@15 y"]);
+    world.write("f", "{\"a\":1}{\"b\":1}\nz\n");
+    world.sees(&["Truncated: 1@0 2@7", "4@15 z"]);
+    world.replace("{\"b\":1}{\"c\":1}\n");
+    world.sees(&["Replaced: 2@0", "5@7 {\"c\":1}"]);
+}
+
+#[test]
 fn truncated_to_nothing_and_written_again() {
     let mut world = World::with("a\nb\n");
     world.sees(&["0@0 a", "1@2 b"]);
@@ -334,6 +352,26 @@ fn growth_in_single_bytes() {
         items.extend(world.poll());
     }
     assert_eq!(show(&items), ["0@3 é", "1@7 \u{2028}🚀", "2@16 {\"a\":\"\\u0000\"}"]);
+}
+
+#[test]
+fn holes_of_any_size_are_passed_by() {
+    let grow = |world: &World, len| world.writer("f").set_len(len).unwrap();
+    let mut world = World::with("a\n");
+    grow(&world, 1 << 40);
+    world.polls(&["0@0 a"]);
+    world.append("f", "b\n");
+    world.polls(&["1@1099511627776 b"]);
+    grow(&world, 1 << 41);
+    world.polls(&[]);
+    world.reads(Status { exists: true, size_bytes: 1 << 41, read_bytes: 1 << 41 });
+    world.append("f", "c\n");
+    grow(&world, 1 << 42);
+    world.append("f", "d\n");
+    world.polls(&["2@2199023255552 c", "3@4398046511104 d"]);
+    world.write("f", "a\nx\n");
+    grow(&world, 1 << 40);
+    world.sees(&["Truncated: 0@0", "4@2 x"]);
 }
 
 #[test]
@@ -502,6 +540,21 @@ fn of_new_content_without_known_lines_the_newest_come() {
 }
 
 #[test]
+fn however_many_lines_follow_the_last_known_one_all_of_them_come() {
+    let more: String = (0..2500).map(|n| format!("new {n}\n")).collect();
+    let mut world = World::with("a\nb\nc\n");
+    world.poll();
+    world.write("f", format!("b\nc\n{more}"));
+    let items = show(&world.wait(REST));
+    assert_eq!(items[..2], ["Truncated: 1@0 2@2", "3@4 new 0"]);
+    assert_eq!(items.len(), 2501);
+    let mut world = World::with("a\nb\nc\n").newest(2);
+    world.polls(&["0@2 b", "1@4 c"]);
+    world.replace("b\n1\nc\n2\n3\n4\n5\n");
+    world.sees(&["Replaced: 1@4", "2@6 2", "3@8 3", "4@10 4", "5@12 5"]);
+}
+
+#[test]
 fn equal_lines_are_told_apart_by_their_number() {
     let mut world = World::with("a\na\n");
     world.poll();
@@ -546,7 +599,25 @@ fn what_is_unread_in_the_old_file_and_stands_in_the_new_one_comes_once() {
     world.poll();
     world.append("f", "c\nd\n");
     world.replace("b\nd\ne\n");
-    world.sees(&["Replaced: 1@0", "2@4 c", "3@6 d", "4@4 e"]);
+    world.sees(&["Replaced: 1@0", "2@4 c", "3@6 d", "Replaced: 1@0 3@2", "4@4 e"]);
+}
+
+#[test]
+fn what_is_purged_before_it_was_read_does_not_stay() {
+    let mut world = World::with("a\nb\n");
+    world.poll();
+    world.append("f", "secret\n");
+    world.replace("a\nb\n");
+    world.sees(&["Replaced: 0@0 1@2", "2@4 secret", "Replaced: 0@0 1@2"]);
+}
+
+#[test]
+fn what_is_unread_in_the_old_file_gets_its_place_in_the_new_one() {
+    let mut world = World::with("a\nb\n");
+    world.poll();
+    world.append("f", "c\nd\n");
+    world.replace("c\nd\n");
+    world.sees(&["Replaced:", "2@4 c", "3@6 d", "Replaced: 2@0 3@2"]);
 }
 
 #[test]
