@@ -94,6 +94,11 @@ impl Health {
         history.status = status;
     }
 
+    /// Whether there is no history yet, and nothing is wrong but that.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.history.lock().status.exists && self.errors.lock().is_empty()
+    }
+
     /// Notes why a path cannot be read.
     pub(crate) fn set_error(&self, path: &str, msg: &str) {
         self.errors.lock().insert(path.to_owned(), msg.to_owned());

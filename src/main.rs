@@ -105,9 +105,6 @@ fn run(args: &Args) -> Result<(), Error> {
     // Without a current directory it stays as it was given.
     let claude_dir = path::absolute(claude_dir).unwrap_or_else(|_| claude_dir.clone());
     log::info(format_args!("following `{}`", claude_dir.display()));
-    if !claude_dir.is_dir() {
-        log::warn(format_args!("`{}` is not there yet: waiting for it", claude_dir.display()));
-    }
     serve(args, &claude_dir, listener, guard, assets)
 }
 
@@ -129,6 +126,10 @@ fn serve(
 
     let mut history = follow::History::new(claude_dir, Arc::clone(&hub), Arc::clone(&health));
     history.seed();
+    if health.is_waiting() {
+        let path = follow::history_path(claude_dir);
+        log::warn(format_args!("`{}` is not there yet: waiting for it", path.display()));
+    }
     let mut watched =
         follow::Watched::new(claude_dir, &args.watch, Arc::clone(&hub), Arc::clone(&health));
     let site = Site::new(args.max_connections, guard, assets, Arc::clone(&hub), health);
