@@ -41,8 +41,12 @@ fuzz_target!(|input: (u16, &[u8])| {
     let wanted = format!("event: history.append\nid: {}\ndata: {json}\n\n", event::MIN_ID + 5);
     assert_eq!(event.frame(), wanted.as_bytes());
     let parsed = serde_json::from_str(json);
-    if parsed.as_ref().is_err_and(|error| error.to_string().starts_with("number out of range")) {
-        // JSON sets numbers no bounds; what is written is passed on.
+    // JSON sets numbers no bounds and allows half a surrogate pair; what is written is passed on, but this parser is stricter.
+    let is_strict = |error: &serde_json::Error| {
+        let error = error.to_string();
+        error.starts_with("number out of range") || error.contains("hex escape")
+    };
+    if parsed.as_ref().is_err_and(is_strict) {
         return;
     }
     check(&parsed.unwrap(), bytes, cut_bytes > 0, is_malformed);
