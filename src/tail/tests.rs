@@ -594,6 +594,18 @@ fn the_new_file_is_rewritten_while_the_old_one_is_still_being_read() {
 }
 
 #[test]
+fn a_file_that_went_on_is_rewritten_while_the_old_one_is_still_being_read() {
+    let mut world = World::with("a\n");
+    world.poll();
+    world.tail.given.set_poll_bytes(2);
+    world.append("f", "b\nc\n");
+    world.replace("a\nb\nc\nd\n");
+    assert_eq!(show(&world.tail.poll(world.now).items), ["1@2 b"]);
+    world.write("f", "c\ne\n");
+    world.sees(&["2@4 c", "Replaced: 2@0", "3@2 e"]);
+}
+
+#[test]
 fn what_is_unread_in_the_old_file_and_stands_in_the_new_one_comes_once() {
     let mut world = World::with("a\nb\n");
     world.poll();
