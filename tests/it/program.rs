@@ -343,7 +343,10 @@ impl Stream {
     /// The next event, that is a frame with an id and data.
     #[track_caller]
     pub(crate) fn event(&mut self) -> Frame {
+        let start = Instant::now();
         loop {
+            // Pings come for ever.
+            assert!(start.elapsed() < 2 * PATIENCE, "no event came");
             let frame = self.frame().expect("the stream has ended");
             if frame.id.is_some() && !frame.data.is_empty() {
                 return frame;

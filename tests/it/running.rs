@@ -121,8 +121,9 @@ fn a_stderr_that_nobody_reads_ends_nothing() {
     command.args(["-c", script, env!("CARGO_BIN_EXE_claude-live"), "--port=0", "--claude"]);
     command.arg(dir.path());
     let program = Program::spawn(command, dir.path());
-    fs::create_dir(program.history()).unwrap();
     let mut stream = program.stream("?since=1", &[]);
+    assert_eq!(stream.event().json()["data"]["kind"], "stream.resync");
+    fs::create_dir(program.history()).unwrap();
     wait_until("the fault is told", || stream.event().event == "server.error");
     assert_eq!(program.get("/healthz").status, 200);
 }
