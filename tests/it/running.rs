@@ -15,8 +15,9 @@ fn said_over_a_removal(args: &[&str]) -> String {
     let moved = program.dir().join("moved");
     fs::rename(program.history(), &moved).unwrap();
     wait_until("it is missed", || program.counter("resets") == 1);
-    fs::create_dir(program.history()).unwrap();
     let mut stream = program.stream("?since=1", &[]);
+    assert_eq!(stream.event().json()["data"]["kind"], "stream.resync");
+    fs::create_dir(program.history()).unwrap();
     wait_until("it is a fault", || stream.event().event == "server.error");
     fs::remove_dir(program.history()).unwrap();
     fs::rename(&moved, program.history()).unwrap();
