@@ -24,6 +24,9 @@ pub(crate) const MIN_ID: u64 = 10_u64.pow(ID_DIGITS as u32 - 1);
 /// Bytes of a frame beside its data, and some more.
 const ENVELOPE_BYTES: usize = 256;
 
+/// A frame may hold memory for a fifth more than it has bytes: to make it smaller is to move it.
+const SPARE_PART: usize = 5;
+
 /// Times are printed with milliseconds, as `Date.toISOString` does.
 const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
 
@@ -158,8 +161,10 @@ impl Draft {
             .expect("writing to memory does not fail, and every key is a string");
         let json = json_start..frame.len();
         frame.extend_from_slice(b"\n\n");
-        let line = None;
-        Draft(Event { id: MIN_ID, line, json, frame: frame.into_boxed_slice() })
+        if frame.capacity() - frame.len() > frame.len() / SPARE_PART {
+            frame.shrink_to_fit();
+        }
+        Draft(Event { id: MIN_ID, line: None, json, frame })
     }
 
     /// Names the history line that the event is made from, so that the hub can be told when it is gone.
@@ -171,12 +176,12 @@ impl Draft {
     /// Fills in the id, which must have 16 digits.
     pub(crate) fn number(self, id: u64) -> Event {
         let mut event = self.0;
-        let digits = id.to_string();
-        debug_assert_eq!(digits.len(), ID_DIGITS, "id `{id}`");
+        let mut digits = [0; ID_DIGITS];
+        write!(&mut digits[..], "{id}").expect("an id has 16 digits");
         let in_json = event.json.start + br#"{"id":"#.len();
         let in_frame = event.json.start - "\ndata: ".len() - ID_DIGITS;
         for start in [in_frame, in_json] {
-            event.frame[start..start + ID_DIGITS].copy_from_slice(digits.as_bytes());
+            event.frame[start..start + ID_DIGITS].copy_from_slice(&digits);
         }
         event.id = id;
         event
@@ -188,7 +193,7 @@ pub(crate) struct Event {
     id: u64,
     line: Option<u64>,
     json: Range<usize>,
-    frame: Box<[u8]>,
+    frame: Vec<u8>,
 }
 
 impl Event {
@@ -219,7 +224,7 @@ impl Event {
         let kept = self.json.start + after_digits - digits.count();
         let frame = [&self.frame[..kept], offset.to_string().as_bytes(), b"}}\n\n"].concat();
         let json = self.json.start..frame.len() - "\n\n".len();
-        Event { id: self.id, line: self.line, json, frame: frame.into_boxed_slice() }
+        Event { id: self.id, line: self.line, json, frame }
     }
 }
 

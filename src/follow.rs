@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use crate::event::{Data, Draft, Fault, FileChanged, Notice};
 use crate::health::Health;
 use crate::history;
-use crate::hub::{Hub, RING_EVENTS};
+use crate::hub::{Hub, RING_BYTES, RING_EVENTS};
 use crate::log;
 use crate::tail::{self, Kept, Line, Reason, Tail};
 use crate::watch::{self, Change, Watch};
@@ -68,28 +68,50 @@ impl History {
 
     /// Reads what is there at the start: the backlog, of which no stream is told.
     pub(crate) fn seed(&mut self) {
-        while self.take_batch(Duration::ZERO, Hub::seed) {}
+        let mut seeds = Newest::default();
+        loop {
+            self.poll(Duration::ZERO);
+            while let Some(line) = self.next_line() {
+                self.health.counters.lines.add(1);
+                seeds.push(line);
+            }
+            // What is no line can change which lines before it still stand.
+            if !self.more || !self.waiting.is_empty() {
+                break;
+            }
+        }
+        let health = Arc::clone(&self.health);
+        let drafts = seeds.lines.into_iter().rev().map(move |line| draft(&line, &health));
+        self.hub.seed(drafts.len(), Box::new(drafts));
     }
 
     /// Publishes what is new, one batch at most. Returns whether there is more.
     pub(crate) fn step(&mut self, now: Duration) -> bool {
-        self.take_batch(now, Hub::add)
-    }
-
-    fn take_batch(&mut self, now: Duration, take_in: fn(&Hub, Draft) -> u64) -> bool {
         if self.waiting.is_empty() {
-            let poll = self.tail.poll(now);
-            self.waiting = poll.items.into();
-            self.more = poll.more;
-            self.health.set_history(self.tail.status());
+            self.poll(now);
         }
-        if self.waiting.is_empty() {
-            return self.more;
-        }
-        if !self.is_held(now) {
-            self.publish_batch(take_in);
+        if !self.waiting.is_empty() && !self.is_held(now) {
+            self.publish_batch();
         }
         self.more || !self.waiting.is_empty()
+    }
+
+    fn poll(&mut self, now: Duration) {
+        let poll = self.tail.poll(now);
+        self.waiting = poll.items.into();
+        self.more = poll.more;
+        self.health.set_history(self.tail.status());
+    }
+
+    /// The next of what waits, if it is a line.
+    fn next_line(&mut self) -> Option<Line> {
+        match self.waiting.pop_front()? {
+            tail::Item::Line(line) => Some(line),
+            other => {
+                self.waiting.push_front(other);
+                None
+            }
+        }
     }
 
     /// Whether readers have to catch up before the ring may move on.
@@ -107,14 +129,14 @@ impl History {
         !is_over
     }
 
-    fn publish_batch(&mut self, take_in: fn(&Hub, Draft) -> u64) {
+    fn publish_batch(&mut self) {
         let mut left_bytes = BATCH_BYTES;
         for _ in 0..BATCH {
             let Some(item) = self.waiting.pop_front() else { break };
             if let tail::Item::Line(line) = &item {
                 left_bytes = left_bytes.saturating_sub(line.bytes.len());
             }
-            self.take_in(item, take_in);
+            self.publish(item);
             if left_bytes == 0 {
                 break;
             }
@@ -122,9 +144,12 @@ impl History {
         self.hub.tell();
     }
 
-    fn take_in(&self, item: tail::Item, take_in: fn(&Hub, Draft) -> u64) {
+    fn publish(&self, item: tail::Item) {
         match item {
-            tail::Item::Line(line) => self.line(&line, take_in),
+            tail::Item::Line(line) => {
+                self.health.counters.lines.add(1);
+                self.hub.add(draft(&line, &self.health));
+            }
             tail::Item::Reset { reason, kept } => self.reset(reason, &kept),
             tail::Item::Found => self.notice("history.found", "the history file is there now"),
             tail::Item::Unreadable { msg } => {
@@ -134,15 +159,6 @@ impl History {
                 self.hub.publish(recovered(&self.health, &self.path));
             }
         }
-    }
-
-    fn line(&self, line: &Line, take_in: fn(&Hub, Draft) -> u64) {
-        let parsed = history::draft(line);
-        let counters = &self.health.counters;
-        counters.lines.add(1);
-        counters.parse_errors.add(u64::from(parsed.is_malformed));
-        counters.oversized_lines.add(u64::from(line.is_truncated()));
-        take_in(&self.hub, parsed.draft);
     }
 
     fn reset(&self, reason: Reason, kept: &[Kept]) {
@@ -166,6 +182,30 @@ impl History {
         let notice = Notice { kind, msg: msg.to_owned(), ..Notice::default() };
         self.hub.publish(Draft::new(None, &Data::Notice(notice)));
     }
+}
+
+/// The newest lines, oldest first, as far as the ring could hold them.
+#[derive(Default)]
+struct Newest {
+    lines: VecDeque<Line>,
+    held_bytes: usize,
+}
+
+impl Newest {
+    fn push(&mut self, line: Line) {
+        self.held_bytes += line.bytes.len();
+        self.lines.push_back(line);
+        while self.lines.len() > RING_EVENTS || self.held_bytes > RING_BYTES {
+            self.held_bytes -= self.lines.pop_front().map_or(0, |oldest| oldest.bytes.len());
+        }
+    }
+}
+
+fn draft(line: &Line, health: &Health) -> Draft {
+    let parsed = history::draft(line);
+    health.counters.parse_errors.add(u64::from(parsed.is_malformed));
+    health.counters.oversized_lines.add(u64::from(line.is_truncated()));
+    parsed.draft
 }
 
 /// Reports changes of the watched files to the hub.

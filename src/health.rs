@@ -111,6 +111,8 @@ impl Health {
 
     /// The whole answer of `/healthz`.
     pub(crate) fn json(&self, hub: &Hub) -> Vec<u8> {
+        // So that every line is counted.
+        hub.make_seeds();
         let history = self.history.lock();
         let errors = self.errors.lock();
         let report = Report {
@@ -137,6 +139,7 @@ impl Health {
 impl Health {
     /// The whole answer of `/metrics`.
     pub(crate) fn metrics(&self, hub: &Hub) -> Vec<u8> {
+        hub.make_seeds();
         let status = self.history.lock().status;
         let started = self.started_at.as_millisecond() as f64 / 1e3;
         let mut metrics = Metrics::default();

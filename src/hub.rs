@@ -9,9 +9,13 @@
 //! rest to be woken. An event is in the ring before anybody is told, and a reader registers before it looks, so that
 //! whatever it did not find there it is told of.
 //!
-//! Invariant: `publish` never blocks; under a lock there is no I/O, no JSON, and no work that grows with an event's size.
+//! The lines that were there before the start are made into events when they are first asked for, under a lock of their own that
+//! no publisher takes; the events' lock may be taken under it.
+//!
+//! Invariant: `publish` never blocks; under the other locks there is no I/O, no JSON, and no work that grows with an event's size.
 
 use std::collections::{HashMap, VecDeque};
+use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread::{self, Thread};
@@ -27,7 +31,7 @@ pub(crate) const RING_EVENTS: usize = 1000;
 
 /// Bytes of events that each of the two rings holds at most. The design allows 64 MiB; this keeps the whole program
 /// under 40 MB whatever the history holds. The newest event is kept whatever its size.
-const RING_BYTES: usize = 8 * 1024 * 1024;
+pub(crate) const RING_BYTES: usize = 8 * 1024 * 1024;
 
 /// What an event costs beside its frame: its fields, the shared pointer's counts, and its places in the rings.
 const EVENT_OVERHEAD_BYTES: usize = 128;
@@ -35,6 +39,7 @@ const EVENT_OVERHEAD_BYTES: usize = 128;
 /// See the module.
 pub(crate) struct Hub {
     events: Mutex<Events>,
+    seeds: Mutex<Seeds>,
     subscribers: Mutex<Subscribers>,
 }
 
@@ -45,7 +50,12 @@ struct Events {
     all: Ring,
     history: Ring,
     published: u64,
+    /// The id of the next seed.
+    seed_id: u64,
 }
+
+/// Lines from before the start that nobody has asked for yet, newest first.
+pub(crate) type Seeds = Box<dyn Iterator<Item = Draft> + Send>;
 
 #[derive(Default)]
 struct Subscribers {
@@ -90,7 +100,9 @@ impl Hub {
                 all: Ring::default(),
                 history: Ring::default(),
                 published: 0,
+                seed_id: last_id,
             }),
+            seeds: Mutex::new(Box::new(iter::empty())),
             subscribers: Mutex::default(),
         })
     }
@@ -104,7 +116,13 @@ impl Hub {
 
     /// As [`Hub::publish`], but nobody is told before [`Hub::tell`]: what belongs together is then sent together.
     pub(crate) fn add(&self, draft: Draft) -> u64 {
-        self.take_in(draft, 1)
+        let mut events = self.events.lock();
+        events.published += 1;
+        let (id, gone) = events.push(draft);
+        drop(events);
+        // Giving back a large event's memory takes time, which no reader is to wait for.
+        drop(gone);
+        id
     }
 
     /// Tells every subscriber that there is something.
@@ -134,19 +152,34 @@ impl Hub {
         }
     }
 
-    /// Takes in what was there before the program started: it gets an id, and nobody is told.
-    pub(crate) fn seed(&self, draft: Draft) -> u64 {
-        self.take_in(draft, 0)
+    /// Takes in what was there before the program started, of which nobody is told: so many drafts, newest first. They get their ids
+    /// now, but are made only when they are asked for: most of them seldom are, and never at once.
+    pub(crate) fn seed(&self, count: usize, seeds: Seeds) {
+        let mut events = self.events.lock();
+        events.last_id += count as u64;
+        events.floor_id = events.last_id;
+        events.seed_id = events.last_id;
+        drop(events);
+        *self.seeds.lock() = seeds;
     }
 
-    fn take_in(&self, draft: Draft, published: u64) -> u64 {
-        let mut events = self.events.lock();
-        events.published += published;
-        let (id, gone) = events.push(draft);
-        drop(events);
-        // Giving back a large event's memory takes time, which no reader is to wait for.
-        drop(gone);
-        id
+    /// Makes events of all that [`Hub::seed`] took in and the ring has room for.
+    pub(crate) fn make_seeds(&self) {
+        self.make_seeds_up_to(RING_EVENTS);
+    }
+
+    /// The same until there are so many history events.
+    fn make_seeds_up_to(&self, wanted: usize) {
+        if self.events.lock().history.queue.len() >= wanted {
+            return;
+        }
+        let mut seeds = self.seeds.lock();
+        while self.events.lock().history.queue.len() < wanted {
+            let Some(draft) = seeds.next() else { return };
+            if !self.events.lock().push_older(draft) {
+                *seeds = Box::new(iter::empty());
+            }
+        }
     }
 
     /// Registers the calling thread for the news of later events. Ask [`Hub::replay_since`] after, not before.
@@ -180,6 +213,7 @@ impl Hub {
     }
 
     pub(crate) fn backlog(&self, limit: usize) -> Backlog {
+        self.make_seeds_up_to(limit);
         let events = self.events.lock();
         let newest = events.history.queue.iter().rev().take(limit).cloned().collect();
         Backlog { last_id: events.last_id, events: newest }
@@ -188,6 +222,7 @@ impl Hub {
     /// Forgets the history events whose lines are gone from the file; `offsets` has the lines that are still there, by
     /// their sequence numbers, with the offsets at which they now stand.
     pub(crate) fn keep_lines(&self, offsets: &HashMap<u64, u64>) {
+        self.make_seeds();
         let history: Vec<_> = self.events.lock().history.queue.iter().cloned().collect();
         let moved: HashMap<u64, Arc<Event>> = history
             .iter()
@@ -231,6 +266,21 @@ impl Events {
         }
         (self.last_id, gone)
     }
+
+    /// Takes in the next seed. Returns whether there was room for it.
+    fn push_older(&mut self, draft: Draft) -> bool {
+        let event = Arc::new(draft.number(self.seed_id));
+        if !self.history.has_room(&event) {
+            return false;
+        }
+        if self.floor_id == self.seed_id && self.all.has_room(&event) {
+            self.floor_id -= 1;
+            self.all.push_older(Arc::clone(&event));
+        }
+        self.history.push_older(event);
+        self.seed_id -= 1;
+        true
+    }
 }
 
 /// Events in the order of their ids, bounded in number and bytes.
@@ -252,6 +302,16 @@ impl Ring {
             self.held_bytes -= cost(&event);
             gone.push(event);
         }
+    }
+
+    fn push_older(&mut self, event: Arc<Event>) {
+        self.held_bytes += cost(&event);
+        self.queue.push_front(event);
+    }
+
+    fn has_room(&self, event: &Event) -> bool {
+        let fits = self.queue.len() < RING_EVENTS && self.held_bytes + cost(event) <= RING_BYTES;
+        self.queue.is_empty() || fits
     }
 
     /// The id from which on half a full ring follows; 0 while there are fewer events.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::tests::{FIRST, backlog_ids, ids_since, line, notice};
+use super::tests::{FIRST, backlog_ids, ids_since, line, notice, seeds};
 use super::*;
 use crate::event::{Data, Notice};
 
@@ -197,7 +197,9 @@ enum Step {
     Lines {
         count: usize,
         bytes: usize,
-        is_seed: bool,
+    },
+    Backlog {
+        limit: usize,
     },
     /// Of every so many lines one is gone.
     KeepLines {
@@ -212,8 +214,8 @@ fn step() -> impl Strategy<Value = Step> {
     let amounts = (many, sizes).prop_map(|(count, bytes)| (count, bytes / count));
     prop_oneof![
         3 => amounts.clone().prop_map(|(count, bytes)| Step::Notices { count, bytes }),
-        4 => (amounts, any::<bool>())
-            .prop_map(|((count, bytes), is_seed)| Step::Lines { count, bytes, is_seed }),
+        4 => amounts.prop_map(|(count, bytes)| Step::Lines { count, bytes }),
+        2 => prop_oneof![1..20_usize, Just(RING_EVENTS)].prop_map(|limit| Step::Backlog { limit }),
         1 => (1..4_u64).prop_map(|gone_of| Step::KeepLines { gone_of }),
     ]
 }
@@ -227,6 +229,8 @@ struct Model {
     floor_id: u64,
     published: u64,
     lines: u64,
+    /// Costs of the lines from before the start that are not made yet, oldest first.
+    seeds: Vec<usize>,
 }
 
 #[derive(Clone, Copy)]
@@ -249,11 +253,41 @@ fn keep_newest(list: &mut Vec<Known>) -> Option<u64> {
 }
 
 impl Model {
-    fn take(&mut self, hub: &Hub, draft: Draft, seq: Option<u64>, is_seed: bool) {
+    fn start(hub: &Hub, sizes: &[usize]) -> Model {
+        let count = sizes.len() as u64;
+        hub.seed(sizes.len(), seeds(sizes));
+        let costs = seeds(sizes).map(|draft| cost(&draft.number(FIRST)));
+        let mut costs: Vec<_> = costs.collect();
+        costs.reverse();
+        let newest = FIRST + count - 1;
+        Model { last_id: newest, floor_id: newest, lines: count, seeds: costs, ..Model::default() }
+    }
+
+    fn make_seeds(&mut self, wanted: usize) {
+        while self.history.len() < wanted
+            && let Some(cost) = self.seeds.pop()
+        {
+            let seq = self.seeds.len() as u64;
+            let known = Known { id: FIRST + seq, seq: Some(seq), cost };
+            let list = |list: &[Known]| [&[known], list].concat();
+            let (mut history, mut all) = (list(&self.history), list(&self.all));
+            if keep_newest(&mut history).is_some() {
+                self.seeds.clear();
+                return;
+            }
+            self.history = history;
+            if self.floor_id == known.id && keep_newest(&mut all).is_none() {
+                self.all = all;
+                self.floor_id -= 1;
+            }
+        }
+    }
+
+    fn take(&mut self, hub: &Hub, draft: Draft, seq: Option<u64>) {
         self.last_id += 1;
-        self.published += u64::from(!is_seed);
-        let id = if is_seed { hub.seed(draft) } else { hub.publish(draft) };
-        assert_eq!(id, self.last_id);
+        self.published += 1;
+        assert_eq!(hub.publish(draft), self.last_id);
+        let id = self.last_id;
         let Replay::Events(events) = hub.replay_since(id - 1, usize::MAX) else { panic!("lost") };
         let known = Known { id, seq, cost: cost(&events[0]) };
         self.all.push(known);
@@ -270,17 +304,23 @@ impl Model {
                 for _ in 0..count {
                     let notice =
                         Notice { kind: "test", msg: "x".repeat(bytes), ..Notice::default() };
-                    self.take(hub, Draft::new(None, &Data::Notice(notice)), None, false);
+                    self.take(hub, Draft::new(None, &Data::Notice(notice)), None);
                 }
             }
-            Step::Lines { count, bytes, is_seed } => {
+            Step::Lines { count, bytes } => {
                 for _ in 0..count {
                     let draft = line(self.lines, &"x".repeat(bytes));
-                    self.take(hub, draft, Some(self.lines), is_seed);
+                    self.take(hub, draft, Some(self.lines));
                     self.lines += 1;
                 }
             }
+            Step::Backlog { limit } => {
+                self.make_seeds(limit);
+                let newest = self.history.iter().rev().take(limit).map(|known| known.id);
+                assert_eq!(backlog_ids(hub, limit), newest.collect::<Vec<_>>());
+            }
             Step::KeepLines { gone_of } => {
+                self.make_seeds(RING_EVENTS);
                 // The offsets keep their lengths, and so the events their costs.
                 let kept = |seq: u64| !seq.is_multiple_of(gone_of);
                 hub.keep_lines(
@@ -295,10 +335,6 @@ impl Model {
     fn check(&self, hub: &Hub) {
         let ids = |list: &[Known]| list.iter().map(|known| known.id).collect::<Vec<_>>();
         assert_eq!((hub.last_id(), hub.published()), (self.last_id, self.published));
-        let mut backlog = ids(&self.history);
-        backlog.reverse();
-        assert_eq!(backlog_ids(hub, RING_EVENTS), backlog);
-        assert_eq!(backlog_ids(hub, 3), backlog[..backlog.len().min(3)]);
         for id in [0, self.floor_id - 1, self.last_id + 1, u64::MAX] {
             assert_eq!(ids_since(hub, id), None, "{id}");
         }
@@ -330,20 +366,25 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_is_done_to_it_it_holds_what_the_model_holds(steps in prop::collection::vec(step(), 1..16)) {
+    fn whatever_is_done_to_it_it_holds_what_the_model_holds(
+        seeds in prop::collection::vec(prop_oneof![6 => 0..200_usize, 1 => 0..RING_BYTES / 8], 0..30),
+        steps in prop::collection::vec(step(), 1..16),
+    ) {
         let hub = Hub::new(FIRST);
-        let mut model = Model { last_id: FIRST - 1, floor_id: FIRST - 1, ..Model::default() };
+        let mut model = Model::start(&hub, &seeds);
         for step in &steps {
             model.run(&hub, step);
             model.check(&hub);
         }
+        model.run(&hub, &Step::Backlog { limit: RING_EVENTS });
+        model.check(&hub);
     }
 }
 
 #[test]
 fn lines_that_are_published_while_others_are_dropped_stay() {
     let hub = Hub::new(FIRST);
-    hub.seed(line(0, "{}"));
+    hub.publish(line(0, "{}"));
     let kept = HashMap::from([(0, 0)]);
     thread::scope(|scope| {
         scope.spawn(|| (0..200).for_each(|_| hub.keep_lines(&kept)));

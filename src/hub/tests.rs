@@ -20,6 +20,13 @@ pub(super) fn line(seq: u64, text: &str) -> Draft {
     history::draft(&Line { seq, offset: seq * 10, bytes, len_bytes }).draft
 }
 
+/// Lines that were there before the start, numbered from 0, of so many bytes each.
+pub(super) fn seeds(sizes: &[usize]) -> Seeds {
+    let sizes: Vec<_> = sizes.iter().copied().enumerate().collect();
+    let draft = |(seq, size): (usize, usize)| line(seq as u64, &"x".repeat(size));
+    Box::new(sizes.into_iter().rev().map(draft))
+}
+
 pub(super) fn ids_since(hub: &Hub, id: u64) -> Option<Vec<u64>> {
     match hub.replay_since(id, usize::MAX) {
         Replay::Events(events) => Some(events.iter().map(|event| event.id()).collect()),
@@ -73,7 +80,7 @@ fn a_subscriber_is_told_once_however_much_it_has_missed() {
 fn replay_gives_what_came_after_an_id_and_nothing_for_ids_of_other_runs() {
     let hub = Hub::new(FIRST);
     assert_eq!(ids_since(&hub, FIRST - 1), Some(vec![]));
-    hub.seed(line(0, "a"));
+    hub.publish(line(0, "a"));
     hub.publish(notice());
     assert_eq!(ids_since(&hub, FIRST - 1), Some(vec![FIRST, FIRST + 1]));
     assert_eq!(ids_since(&hub, FIRST), Some(vec![FIRST + 1]));
@@ -98,7 +105,7 @@ fn the_ring_holds_the_newest_thousand_and_says_when_it_has_moved_on() {
 fn the_backlog_has_history_alone_newest_first_and_outlives_other_events() {
     let hub = Hub::new(FIRST);
     for seq in 0..3 {
-        hub.seed(line(seq, "{}"));
+        hub.publish(line(seq, "{}"));
     }
     for _ in 0..RING_EVENTS {
         hub.publish(notice());
@@ -106,7 +113,64 @@ fn the_backlog_has_history_alone_newest_first_and_outlives_other_events() {
     assert_eq!(backlog_ids(&hub, 2), [FIRST + 2, FIRST + 1]);
     assert_eq!(backlog_ids(&hub, 1000), [FIRST + 2, FIRST + 1, FIRST]);
     assert_eq!(hub.backlog(1).last_id, hub.last_id());
-    assert_eq!(hub.published(), RING_EVENTS as u64);
+    assert_eq!(hub.published(), RING_EVENTS as u64 + 3);
+}
+
+#[test]
+fn what_was_there_before_the_start_has_its_ids_at_once_and_is_made_when_it_is_asked_for() {
+    let hub = Hub::new(FIRST);
+    hub.seed(4, seeds(&[1; 4]));
+    assert_eq!((hub.last_id(), hub.published()), (FIRST + 3, 0));
+    assert_eq!(hub.publish(line(4, "{}")), FIRST + 4);
+    assert_eq!(ids_since(&hub, FIRST + 3), Some(vec![FIRST + 4]));
+    assert_eq!(ids_since(&hub, FIRST + 2), None, "nobody can have this id yet");
+    assert_eq!(backlog_ids(&hub, 3), [FIRST + 4, FIRST + 3, FIRST + 2]);
+    assert_eq!(ids_since(&hub, FIRST + 1), Some(vec![FIRST + 2, FIRST + 3, FIRST + 4]));
+    assert_eq!(ids_since(&hub, FIRST), None);
+    hub.make_seeds();
+    assert_eq!(ids_since(&hub, FIRST - 1), Some((FIRST..FIRST + 5).collect()));
+    assert_eq!(backlog_ids(&hub, 1000).len(), 5);
+}
+
+#[test]
+fn what_was_there_before_the_start_takes_no_room_from_what_came_after() {
+    let hub = Hub::new(FIRST);
+    hub.seed(3, seeds(&[1; 3]));
+    for seq in 3..1 + RING_EVENTS as u64 {
+        hub.publish(line(seq, "{}"));
+    }
+    assert_eq!(backlog_ids(&hub, 1000).last(), Some(&(FIRST + 1)));
+    let hub = Hub::new(FIRST);
+    hub.seed(3, seeds(&[1, RING_BYTES, 1]));
+    assert_eq!(backlog_ids(&hub, 1000), [FIRST + 2], "one that has no room ends it");
+}
+
+#[test]
+fn lines_that_are_gone_are_not_made_later() {
+    let hub = Hub::new(FIRST);
+    hub.seed(4, seeds(&[1; 4]));
+    hub.keep_lines(&HashMap::from([(0, 0), (3, 4)]));
+    assert_eq!(backlog_ids(&hub, 1000), [FIRST + 3, FIRST]);
+}
+
+#[test]
+fn readers_that_ask_at_once_make_each_seed_once() {
+    for _ in 0..50 {
+        let hub = Hub::new(FIRST);
+        hub.seed(20, seeds(&[1; 20]));
+        thread::scope(|scope| {
+            scope.spawn(|| (20..40).for_each(|seq| _ = hub.publish(line(seq, "{}"))));
+            for limit in [7, 30, 1000] {
+                let hub = &hub;
+                scope.spawn(move || {
+                    let backlog = hub.backlog(limit);
+                    let newest: Vec<_> = (FIRST..=backlog.last_id).rev().take(limit).collect();
+                    let ids: Vec<_> = backlog.events.iter().map(|event| event.id()).collect();
+                    assert_eq!(ids, newest);
+                });
+            }
+        });
+    }
 }
 
 #[test]
