@@ -104,15 +104,21 @@ pub(super) fn read_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<us
 /// Reads as much of the span as there is.
 pub(super) fn read_span(file: &File, from: u64, to: u64) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; to.saturating_sub(from) as usize];
+    let len = fill(file, &mut bytes, from)?;
+    bytes.truncate(len);
+    Ok(bytes)
+}
+
+/// The same for a span as long as the buffer; returns how much there was.
+pub(super) fn fill(file: &File, buf: &mut [u8], from: u64) -> io::Result<usize> {
     let mut len = 0;
-    while len < bytes.len() {
-        match read_at(file, &mut bytes[len..], from + len as u64)? {
+    while len < buf.len() {
+        match read_at(file, &mut buf[len..], from + len as u64)? {
             0 => break,
             read => len += read,
         }
     }
-    bytes.truncate(len);
-    Ok(bytes)
+    Ok(len)
 }
 
 /// Where data follows, seen from an offset in a hole: the file's end if none does, the offset itself if it is in no hole.

@@ -4,7 +4,7 @@
 //! Invariant: only an offset comes out; lines are put together in one place, `lines`, and always forwards.
 //! Known weakness: a single line longer than the limit is searched through to its start.
 
-use super::file::{BLOCK_BYTES, data_before, read_span};
+use super::file::{BLOCK_BYTES, data_before, fill};
 use super::lines::{is_blank, is_nul};
 use memchr::memrchr_iter;
 use std::fs::File;
@@ -16,19 +16,21 @@ pub(super) const LIMIT_BYTES: u64 = 64 << 20;
 /// The offset at which the newest `newest` lines before `end` begin; blank lines are not counted.
 pub(super) fn start(file: &File, end: u64, newest: usize) -> io::Result<u64> {
     let mut search = Search { left: newest, is_solid: false, start: None };
+    let mut block = vec![0; BLOCK_BYTES];
     let (mut to, mut read_bytes) = (end, 0);
     while to > 0 {
         let from = to.saturating_sub(BLOCK_BYTES as u64);
-        let block = read_span(file, from, to)?;
-        if search.is_done(from, &block) {
+        let len = fill(file, &mut block[..(to - from) as usize], from)?;
+        let block = &block[..len];
+        if search.is_done(from, block) {
             break;
         }
         read_bytes += to - from;
         to = from;
-        if read_bytes >= LIMIT_BYTES && search.is_enough(to, &block) {
+        if read_bytes >= LIMIT_BYTES && search.is_enough(to, block) {
             break;
         }
-        if is_nul(&block) {
+        if is_nul(block) {
             to = data_before(file, to);
         }
     }
