@@ -46,6 +46,8 @@ pub(crate) struct Counters {
     pub(crate) connections: Counter,
     /// Streams that were given up because their client stopped reading.
     pub(crate) dropped_streams: Counter,
+    /// Streams that are open now.
+    pub(crate) streams: Counter,
     /// Connections and streams that were answered 503 or not at all, for want of room.
     pub(crate) refused_connections: Counter,
 }
@@ -175,7 +177,7 @@ impl Counters {
             counter("parseErrors", "Lines that are no JSON object.", self.parse_errors.get()),
             counter("oversizedLines", "Lines over 1 MiB.", self.oversized_lines.get()),
             counter("resets", "Times that the history was cut, rewritten or replaced.", self.resets.get()),
-            gauge("subscribers", "Streams that are open.", hub.subscribers() as u64),
+            gauge("subscribers", "Streams that are open.", self.streams.get()),
             counter("eventsPublished", "Events that were sent to the streams.", hub.published()),
             counter("resyncs", "Times that a stream could not be resumed.", self.resyncs.get()),
             gauge("connections", "Connections that are open.", self.connections.get()),

@@ -10,6 +10,7 @@ pub(crate) mod answer;
 pub(crate) mod assets;
 pub(crate) mod backlog;
 pub(crate) mod connection;
+mod courier;
 pub(crate) mod guard;
 pub(crate) mod head;
 mod limit;
@@ -26,6 +27,7 @@ use crate::health::{Counter, Health};
 use crate::hub::Hub;
 use crate::worker::Alarm;
 use assets::Assets;
+use courier::Courier;
 use guard::Guard;
 
 /// Stack of a connection's thread: several times what the deepest call needs; the system gives memory only for what is touched.
@@ -40,13 +42,12 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 /// What every connection needs.
 pub(crate) struct Site {
     max_connections: usize,
-    /// Streams that are open now: at most 3/4 of the connections, so that pages still load.
-    streams: Counter,
     /// Clients that are being told that there is no room.
     turned_away: Counter,
     pub(crate) guard: Guard,
     pub(crate) assets: Assets,
     pub(crate) hub: Arc<Hub>,
+    pub(crate) courier: Arc<Courier>,
     pub(crate) health: Arc<Health>,
 }
 
@@ -59,13 +60,14 @@ impl Site {
         health: Arc<Health>,
     ) -> Site {
         let max_connections = limit::affordable(max_connections);
-        let (streams, turned_away) = (Counter::default(), Counter::default());
-        Site { max_connections, streams, turned_away, guard, assets, hub, health }
+        let courier = Arc::new(Courier::new(Arc::clone(&hub)));
+        let turned_away = Counter::default();
+        Site { max_connections, turned_away, guard, assets, hub, courier, health }
     }
 
-    /// A stream's place, or `None` when all are taken.
+    /// A stream's place, or `None` when all are taken: 3/4 of the connections, so that pages still load.
     pub(crate) fn take_stream_place(self: &Arc<Site>) -> Option<Place> {
-        let place = Place::take(self, |site| &site.streams);
+        let place = Place::take(self, |site| &site.health.counters.streams);
         let max_streams = self.max_connections * 3 / 4;
         (place.before < max_streams as u64).then_some(place)
     }
@@ -92,15 +94,20 @@ impl Drop for Place {
 }
 
 /// What is done with a connection, which is [`connection::run`] but in tests.
-type Run = fn(&TcpStream, &Arc<Site>);
+type Run = fn(&Arc<TcpStream>, &Arc<Site>);
 
-/// Starts to accept connections, on a thread of its own.
+/// Starts to accept connections, on a thread of its own, and the courier on another.
 ///
 /// # Errors
 ///
 /// The system has no thread to give.
-pub(crate) fn serve(alarm: Alarm, listener: TcpListener, site: Site) -> io::Result<()> {
-    let site = Arc::new(site);
+pub(crate) fn serve(
+    alarm: impl Fn(&'static str) -> Alarm,
+    listener: TcpListener,
+    site: Site,
+) -> io::Result<()> {
+    site.courier.start(alarm("courier"))?;
+    let (alarm, site) = (alarm("accept"), Arc::new(site));
     thread::Builder::new().name(alarm.name.to_owned()).spawn(move || {
         let _rings_at_the_end = alarm;
         loop {
@@ -124,13 +131,13 @@ fn start(socket: TcpStream, site: &Arc<Site>, run: Run) {
     site.health.counters.refused_connections.add(1);
     let place = Place::take(site, |site| &site.turned_away);
     if place.before < TURNED_AWAY as u64 {
-        on_thread(socket, place, connection::turn_away);
+        on_thread(socket, place, |socket| connection::turn_away(socket));
     } else {
         connection::turn_away_at_once(&socket);
     }
 }
 
-fn on_thread(socket: TcpStream, place: Place, run: impl FnOnce(&TcpStream) + Send + 'static) {
+fn on_thread(socket: TcpStream, place: Place, run: impl FnOnce(&Arc<TcpStream>) + Send + 'static) {
     let socket = Arc::new(socket);
     let threads_socket = Arc::clone(&socket);
     let thread = move || {
@@ -194,7 +201,7 @@ mod tests {
                 panic!("on purpose");
             });
         }
-        assert_eq!(site.streams.get(), 0);
+        assert_eq!(site.health.counters.streams.get(), 0);
     }
 
     #[test]

@@ -244,10 +244,6 @@ impl Hub {
     pub(crate) fn published(&self) -> u64 {
         self.events.lock().published
     }
-
-    pub(crate) fn subscribers(&self) -> usize {
-        self.subscribers.lock().readers.len()
-    }
 }
 
 impl Events {
@@ -359,6 +355,11 @@ pub(crate) struct Subscription {
 }
 
 impl Subscription {
+    /// Notes that there is nobody to send to: no publisher waits then.
+    pub(crate) fn is_not_waited_for(&self) {
+        self.reader.read_id.store(NOT_WAITED_FOR, Relaxed);
+    }
+
     /// Notes that everything up to this id was sent, and there may be more.
     pub(crate) fn has_read(&self, id: u64) {
         // One that was left behind stays so.

@@ -1,7 +1,8 @@
 //! claude-live: from a line in `~/.claude/history.jsonl` to a row in the browser.
 //!
 //! Read in the order of the list below. Threads: "tail" and "watch" poll the files and publish to the hub; "accept"
-//! takes connections and gives each a thread of its own; the main thread wires them and waits.
+//! takes connections and gives each a thread of its own; "courier" sends what is new to the streams; the main thread wires
+//! them and waits.
 
 mod args;
 mod browser;
@@ -132,14 +133,14 @@ fn serve(
     }
     let mut watched =
         follow::Watched::new(claude_dir, &args.watch, Arc::clone(&hub), Arc::clone(&health));
-    let site = Site::new(args.max_connections, guard, assets, Arc::clone(&hub), health);
+    let site = Site::new(args.max_connections, guard, assets, hub, Arc::clone(&health));
 
     let (sender, ended) = bounded(1);
     let alarm = |name| Alarm { name, sender: sender.clone() };
     let poll = args.poll;
     let _tail = worker::spawn(alarm("tail"), move |now| {
         let more = history.step(now);
-        pause(more, hub.subscribers() > 0, poll)
+        pause(more, health.counters.streams.get() > 0, poll)
     })
     .map_err(Error::Thread)?;
     let _watch = worker::spawn(alarm("watch"), move |now| {
@@ -147,7 +148,7 @@ fn serve(
         WATCH_POLL
     })
     .map_err(Error::Thread)?;
-    http::serve(alarm("accept"), listener, site).map_err(Error::Thread)?;
+    http::serve(alarm, listener, site).map_err(Error::Thread)?;
 
     print(&format!("listening on http://{address}/\n"))?;
     if !args.host.is_loopback() {

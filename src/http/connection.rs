@@ -26,7 +26,7 @@ const LINGER_TIME: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 256 * 1024;
 
 /// Answers a client for as long as it has something to ask.
-pub(crate) fn run(socket: &TcpStream, site: &Arc<Site>) {
+pub(crate) fn run(socket: &Arc<TcpStream>, site: &Arc<Site>) {
     if let Err(Ending::Refused(refusal)) = answer_all(socket, site) {
         refuse(socket, refusal);
     }
@@ -75,7 +75,7 @@ impl From<NoHead> for Ending {
     }
 }
 
-fn answer_all(socket: &TcpStream, site: &Arc<Site>) -> Result<(), Ending> {
+fn answer_all(socket: &Arc<TcpStream>, site: &Arc<Site>) -> Result<(), Ending> {
     socket.set_nodelay(true)?;
     let mut heads = Heads::default();
     loop {
@@ -101,7 +101,7 @@ fn answer_all(socket: &TcpStream, site: &Arc<Site>) -> Result<(), Ending> {
 }
 
 fn stream(
-    socket: &TcpStream,
+    socket: &Arc<TcpStream>,
     site: &Arc<Site>,
     head: Head,
     since: Option<u64>,

@@ -5,13 +5,15 @@
 //!
 //! Invariant: no lock of the hub is held while writing; what a client that stalls can pin is one burst and one frame.
 
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice, Write};
 use std::iter;
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use tiny_http::HTTPVersion;
 
 use crate::event::{Data, Draft, Event, Notice, print_time};
@@ -19,6 +21,7 @@ use crate::hub::{Replay, Subscription};
 
 use super::Site;
 use super::answer::stream_head;
+use super::courier::Loan;
 use super::head::is_timeout;
 
 /// An idle stream sends a `ping` event this often: proxies keep it open, and the page, which is not shown comments, knows that it lives.
@@ -32,7 +35,7 @@ const LOOK_PERIOD: Duration = Duration::from_secs(1);
 const RETRY_MS: u32 = 2000;
 
 /// Bytes of frames that are written at once, give or take one frame.
-const BURST_BYTES: usize = 64 * 1024;
+pub(super) const BURST_BYTES: usize = 64 * 1024;
 
 /// A frame of more bytes is not held while it is written, but looked up again for each burst of it: a client that stalls in
 /// the middle must not keep in memory what the ring has let go. It is cut off then, and told when it comes back.
@@ -49,7 +52,7 @@ const READ_BYTES: usize = 256;
 ///
 /// The client is gone or does not read.
 pub(crate) fn run(
-    socket: &TcpStream,
+    socket: &Arc<TcpStream>,
     site: &Site,
     since: Option<u64>,
     version: &HTTPVersion,
@@ -64,18 +67,26 @@ pub(crate) fn run(
 }
 
 fn stream(out: &Out, site: &Site, since: Option<u64>, head: Vec<u8>) -> io::Result<()> {
-    let subscription = site.hub.subscribe();
+    let loan = site.courier.enrol(out.socket, out.is_chunked);
     let mut last_id = since.unwrap_or_else(|| site.hub.last_id());
     out.write_all(&mut [IoSlice::new(&head)])?;
     drop(head);
     out.send_one(opening(since.is_none().then_some(last_id)).as_bytes())?;
+    last_id = catch_up(out, site, &site.hub.subscribe(), last_id)?;
     loop {
-        last_id = catch_up(out, site, &subscription, last_id)?;
-        match wait(out.socket, &subscription)? {
-            Wake::News => {}
+        loan.lend(last_id);
+        let wake = wait(out.socket, site, &loan, last_id)?;
+        let (sent_id, rest) = loan.take_back()?;
+        // One that was up to date is waited for.
+        let subscription = site.hub.subscribe();
+        subscription.has_caught_up(sent_id);
+        match wake {
+            Wake::News => out.write_all(&mut [IoSlice::new(rest.bytes())])?,
             Wake::Idle => out.send_one(ping().as_bytes())?,
             Wake::Gone => return Ok(()),
         }
+        drop(rest);
+        last_id = catch_up(out, site, &subscription, sent_id)?;
     }
 }
 
@@ -93,18 +104,21 @@ enum Wake {
     Gone,
 }
 
-fn wait(socket: &TcpStream, subscription: &Subscription) -> io::Result<Wake> {
-    let idle_at = Instant::now() + PING_PERIOD;
+/// Waits while the courier has the socket.
+fn wait(socket: &TcpStream, site: &Site, loan: &Loan, last_id: u64) -> io::Result<Wake> {
+    if site.hub.last_id() != last_id {
+        // It came before the socket was lent, and the courier may not know of it.
+        return Ok(Wake::News);
+    }
     loop {
-        let look_at = idle_at.min(Instant::now() + LOOK_PERIOD);
-        let has_news = subscription.wait(look_at);
+        let idle_at = loan.sent_at() + PING_PERIOD;
+        if loan.wait(idle_at.min(Instant::now() + LOOK_PERIOD)) {
+            return Ok(Wake::News);
+        }
         if is_gone(socket)? {
             return Ok(Wake::Gone);
         }
-        if has_news {
-            return Ok(Wake::News);
-        }
-        if Instant::now() >= idle_at {
+        if Instant::now() >= loan.sent_at() + PING_PERIOD {
             return Ok(Wake::Idle);
         }
     }
@@ -156,23 +170,15 @@ fn resync(current_id: u64) -> Draft {
     Draft::new(None, &Data::Notice(notice))
 }
 
-/// Whether the client has closed its side. What it says otherwise has no meaning on a stream and is thrown away.
+/// Whether the client has closed its side. What it says otherwise has no meaning on a stream and is thrown away, a few
+/// blocks at a time.
 fn is_gone(socket: &TcpStream) -> io::Result<bool> {
-    socket.set_nonblocking(true)?;
-    let end = read_away(socket);
-    socket.set_nonblocking(false)?;
-    match end {
-        Ok(is_over) => Ok(is_over),
-        Err(error) if is_timeout(&error) => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// Whether what the client has said comes to its end; looks no further than a few blocks at a time.
-fn read_away(mut socket: &TcpStream) -> io::Result<bool> {
     for _ in 0..READ_BLOCKS {
-        if socket.read(&mut [0; READ_BYTES])? == 0 {
-            return Ok(true);
+        match rustix::net::recv(socket, &mut [0; READ_BYTES], RecvFlags::DONTWAIT) {
+            Ok((_, 0)) => return Ok(true),
+            Ok(_) => {}
+            Err(Errno::AGAIN | Errno::INTR) => return Ok(false),
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(false)
@@ -180,7 +186,7 @@ fn read_away(mut socket: &TcpStream) -> io::Result<bool> {
 
 /// Where frames go, in chunks (RFC 9112, 7.1) unless the client is of HTTP/1.0.
 struct Out<'a> {
-    socket: &'a TcpStream,
+    socket: &'a Arc<TcpStream>,
     is_chunked: bool,
 }
 
@@ -227,7 +233,9 @@ impl Out<'_> {
 
     /// With one write, if the socket takes it all.
     fn write_all(&self, slices: &mut [IoSlice]) -> io::Result<()> {
-        let (mut socket, mut left) = (self.socket, slices);
+        let (mut socket, mut left) = (&**self.socket, slices);
+        // To write nothing would look as if the socket took nothing.
+        IoSlice::advance_slices(&mut left, 0);
         while !left.is_empty() {
             match socket.write_vectored(left) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),

@@ -71,9 +71,9 @@ fn a_subscriber_is_told_once_however_much_it_has_missed() {
     assert!(subscription.wait(Instant::now() + Duration::from_secs(5)));
     assert!(subscription.news.try_recv().is_err());
     assert_eq!(ids_since(&hub, FIRST - 1), Some(vec![FIRST, FIRST + 1, FIRST + 2]));
-    assert_eq!(hub.subscribers(), 1);
+    assert_eq!(hub.subscribers.lock().readers.len(), 1);
     drop(subscription);
-    assert_eq!(hub.subscribers(), 0);
+    assert_eq!(hub.subscribers.lock().readers.len(), 0);
 }
 
 #[test]

@@ -18,6 +18,9 @@ const STEP: Duration = Duration::from_millis(20);
 /// Longer than anything in the tailer waits for a file to come to rest.
 const REST: Duration = Duration::from_millis(200);
 
+/// Files that the tailer can have to do with when it has nothing more to read: the held one, the next one, the one at the path.
+const MET_FILES: usize = 3;
+
 #[derive(Debug, Clone)]
 enum Op {
     Append { lines: usize, end: &'static str },
@@ -80,6 +83,8 @@ struct Disk {
     unwritten: Vec<u8>,
     /// Until when the tailer must hear what is written to it, if it has heard of it at all.
     heard_until: Option<Duration>,
+    /// At the last poll it was not at the path.
+    is_away: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -100,7 +105,7 @@ struct Model {
     at: At,
     /// The file that was moved away and can come back.
     aside: Option<usize>,
-    /// The files that were at the path at the last polls, newest last.
+    /// The files that were at the path since the tailer last kept up, and before that the last ones; newest last.
     met: Vec<usize>,
     tokens: usize,
     held: Held,
@@ -159,7 +164,13 @@ impl Model {
         let mut file =
             OpenOptions::new().read(true).write(true).create_new(true).open(path).unwrap();
         file.write_all(&content).unwrap();
-        self.disks.push(Disk { file, content, unwritten: Vec::new(), heard_until: None });
+        self.disks.push(Disk {
+            file,
+            content,
+            unwritten: Vec::new(),
+            heard_until: None,
+            is_away: false,
+        });
         self.disks.len() - 1
     }
 
@@ -209,7 +220,7 @@ impl Model {
     }
 
     fn replace(&mut self, old: usize, content: Vec<u8>) {
-        if self.disks[old].heard_until.is_some_and(|until| until != Duration::MAX) {
+        if self.disks[old].is_away {
             // Moved back and copied before anybody looked: its unread lines would be heard in both places.
             return;
         }
@@ -403,10 +414,7 @@ impl Model {
             self.aside = self.aside.filter(|&aside| aside == it);
         }
         let poll = self.tail.poll(self.now);
-        if !poll.more {
-            // Before that, the path was perhaps not looked at.
-            self.hear();
-        }
+        self.hear(poll.more);
         for item in &poll.items {
             match item {
                 Item::Line(line) => self.take_line(line),
@@ -414,14 +422,21 @@ impl Model {
                 Item::Found | Item::Unreadable { .. } | Item::Recovered => {}
             }
         }
+        if !poll.more {
+            self.met.drain(..self.met.len().saturating_sub(MET_FILES));
+        }
         poll.more || !poll.items.is_empty()
     }
 
-    fn hear(&mut self) {
+    fn hear(&mut self, more: bool) {
         let late = self.now + LATE_TIME;
         for (it, disk) in self.disks.iter_mut().enumerate() {
-            if self.at == At::File(it) {
-                disk.heard_until = Some(Duration::MAX);
+            disk.is_away = self.at != At::File(it);
+            if !disk.is_away {
+                if !more {
+                    // Before that, the path was perhaps not looked at.
+                    disk.heard_until = Some(Duration::MAX);
+                }
             } else if disk.heard_until == Some(Duration::MAX) {
                 disk.heard_until = Some(late);
             }
@@ -467,11 +482,8 @@ impl Model {
                 .collect();
             still == told
         };
-        let is_right = if reason == Reason::Removed {
-            kept.is_empty()
-        } else {
-            self.met.iter().rev().take(3).any(is_right)
-        };
+        let is_right =
+            if reason == Reason::Removed { kept.is_empty() } else { self.met.iter().any(is_right) };
         assert!(is_right, "{reason:?} keeps {told:?} of {:?}", self.held);
         self.held = told;
         self.strays.clear();

@@ -125,7 +125,8 @@ impl Source {
     /// Whether the other file goes on where this one ends, unread bytes included.
     pub(super) fn goes_on_in(&self, file: &File) -> io::Result<bool> {
         let end = self.end_bytes();
-        if !self.stands_in(file)? {
+        // What was written here in place of what was read stands nowhere else.
+        if !self.stands_in(file)? || !self.stands_in(&self.file).unwrap_or(true) {
             return Ok(false);
         }
         // An old file that cannot be read any more has nothing unread.

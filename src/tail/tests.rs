@@ -642,6 +642,18 @@ fn rewritten_and_then_replaced_between_two_polls() {
 }
 
 #[test]
+fn emptied_before_its_copy_takes_its_place_and_written_on() {
+    let mut world = World::with("a\nb\n");
+    world.poll();
+    let mut old = OpenOptions::new().append(true).open(world.at("f")).unwrap();
+    old.set_len(0).unwrap();
+    world.replace("a\nb\n");
+    world.sees(&["Replaced: 0@0 1@2"]);
+    old.write_all(b"c\n").unwrap();
+    world.sees(&["2@0 c"]);
+}
+
+#[test]
 fn a_half_line_in_the_old_file_is_completed_there() {
     let mut world = World::with("a\nhal");
     world.poll();
