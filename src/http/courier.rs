@@ -276,7 +276,7 @@ impl Burst {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::io::Read;
     use std::net::{Ipv4Addr, TcpListener};
     use std::path::Path;
@@ -295,13 +295,13 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
-    fn notice(bytes: usize) -> Draft {
+    pub(in crate::http) fn notice(bytes: usize) -> Draft {
         let msg = "x".repeat(bytes);
         Draft::new(None, &Data::Notice(Notice { kind: "test", msg, ..Notice::default() }))
     }
 
     /// Both ends of a connection that holds little.
-    fn connection() -> (Arc<TcpStream>, TcpStream) {
+    pub(in crate::http) fn connection() -> (Arc<TcpStream>, TcpStream) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         set_socket_recv_buffer_size(&listener, 4096).unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -431,7 +431,7 @@ mod tests {
         assert_eq!(courier.loans.lock().len(), 1);
     }
 
-    fn site() -> Arc<Site> {
+    pub(in crate::http) fn site() -> Arc<Site> {
         let guard = Guard::new((Ipv4Addr::LOCALHOST, 8080).into(), &[], None);
         let health = Health::new(Path::new("/nowhere"), Path::new("/nowhere/history"), Vec::new());
         let assets = Assets::new(None).unwrap();

@@ -247,3 +247,34 @@ impl Out<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::MIN_ID;
+    use crate::http::courier::tests::{connection, notice, site};
+
+    #[test]
+    fn what_came_before_a_socket_was_lent_is_not_waited_for() {
+        let (site, (socket, _client)) = (site(), connection());
+        let loan = site.courier.enrol(&socket, true);
+        let last_id = site.hub.last_id();
+        site.hub.publish(notice(1));
+        loan.lend(last_id);
+        assert!(matches!(wait(&socket, &site, &loan, last_id), Ok(Wake::News)));
+        assert_eq!(loan.take_back().unwrap().0, MIN_ID - 1);
+    }
+
+    #[test]
+    fn a_client_that_has_closed_its_side_is_gone_and_one_that_talks_is_not() {
+        let (socket, mut client) = connection();
+        assert!(!is_gone(&socket).unwrap());
+        client.write_all(&[b'x'; READ_BLOCKS * READ_BYTES + 1]).unwrap();
+        assert!(!is_gone(&socket).unwrap());
+        drop(client);
+        let end = Instant::now() + Duration::from_secs(20);
+        while !is_gone(&socket).unwrap_or(true) {
+            assert!(Instant::now() < end);
+        }
+    }
+}
