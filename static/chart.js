@@ -3,26 +3,22 @@
  * Invariant: draws what `Tally.hour` says and keeps nothing but the minute pointed at.
  */
 import { el, mark, say } from "./dom.js";
-import { clip, clock, hue, lastSegment, number, plural } from "./format.js";
-import { masked } from "./secrets.js";
+import { brief, clock, hue, lastSegment, number, plural } from "./format.js";
 
-/** The drawing is stretched: sixty steps are its width. */
-const STEP = 10;
-const BAR = 8;
-const WIDTH = 600;
+/** The drawing is stretched: a minute is 1 wide. */
+const WIDTH = 60;
+const BAR = 0.8;
 const HEIGHT = 48;
 /** A lower scale would make a lone prompt a tower. */
 const LEAST_TOP = 4;
 /** Projects named before "more". */
 const NAMED = 4;
-const NAME_CHARS = 24;
 
 export class Chart {
 	/** @type {Minute[]} */
 	#hour = [];
-	#drawn = "";
 	#at = -1;
-	#readout = el("p", { class: "readout" });
+	#readout = el("p", { class: "readout" }, "last hour");
 	#bars = el("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, "aria-hidden": true, preserveAspectRatio: "none" });
 
 	constructor(place, go) {
@@ -36,12 +32,10 @@ export class Chart {
 	}
 
 	draw(hour) {
-		const drawn = JSON.stringify(hour);
-		if (drawn === this.#drawn) return;
-		this.#drawn = drawn;
+		if (JSON.stringify(hour) === JSON.stringify(this.#hour)) return;
 		this.#hour = hour;
 		const top = Math.max(LEAST_TOP, ...hour.map(({ total }) => total));
-		this.#bars.replaceChildren(...hour.map(({ parts }, at) => column(parts, at * STEP, HEIGHT / top)));
+		this.#bars.replaceChildren(...hour.map(({ parts }, at) => column(parts, at, HEIGHT / top)));
 		this.#point(this.#at);
 	}
 
@@ -77,7 +71,7 @@ export class Chart {
 }
 
 function describe({ ms, total, parts }) {
-	const named = parts.slice(0, NAMED).map(([path, count]) => `${masked(clip(lastSegment(path), NAME_CHARS))} ${number(count)}`);
+	const named = parts.slice(0, NAMED).map(([path, count]) => `${brief(lastSegment(path))} ${number(count)}`);
 	if (parts.length > NAMED) named.push(`${parts.length - NAMED} more`);
 	return [`${clock(ms)}: ${plural(total, "prompt")}`, ...named].join(" · ");
 }

@@ -8,19 +8,18 @@ import { Chart } from "./chart.js";
 import { el, mark, parts, say } from "./dom.js";
 import { Feed, HELD, noticeKind } from "./feed.js";
 import { EVERYTHING, fromHash, matcher, toHash } from "./filter.js";
-import { KINDS, ago, bytes, clip, clock, inflect, isHistory, isTyped, lastSegment, lastSegments, number, plural, shortId } from "./format.js";
+import { KINDS, ago, brief, bytes, clock, inflect, isHistory, isTyped, lastSegment, lastSegments, number, plural, shortId } from "./format.js";
 import { Table } from "./render.js";
-import { masked } from "./secrets.js";
 import { Stream } from "./stream.js";
-import { hour, today } from "./tally.js";
+import { MINUTE_MS, hour, today } from "./tally.js";
 
 /** Events at first, and rows at most until older ones are wanted. */
 const FIRST = 200;
 const ROWS = 500;
+/** Drawn before all else. A row has 30 pixels at least. */
+const SCREENFUL = Math.ceil(innerHeight / 30);
 const RETRY_MS = 2_000;
 const TICK_MS = 1_000;
-const MINUTE_MS = 60_000;
-const NAME_CHARS = 40;
 const BODY_CHARS = 200;
 const NAME = document.title;
 
@@ -28,6 +27,7 @@ const kept = memory();
 const at = parts();
 const page = {
 	filter: fromHash(location.hash),
+	/** The first rows are painted. */
 	isLoaded: false,
 	isPaused: false,
 	/** The newest row is out of sight. */
@@ -72,22 +72,22 @@ function memory() {
 function heard(type, data) {
 	if (type === "ping") return askHealth();
 	const event = JSON.parse(data);
-	const now = Date.now();
-	const fresh = feed.accept(event, now);
+	const fresh = feed.accept(event, Date.now());
 	const isGap = noticeKind(event) === "stream.resync";
 	page.back.isGap ||= isGap;
 	if (isGap || noticeKind(event) === "history.reset") reload();
 	if (!fresh) return;
-	page.lastMs = now;
+	page.lastMs = Date.now();
 	if (document.hidden) page.unseen += 1;
 	if (page.notifies && !document.hasFocus() && isTyped(fresh) && matcher(page.filter)(fresh)) told.push(fresh) && notifySoon();
 	poke();
 }
 
 function stateChanged(state, brokenSince) {
-	if (state !== "live" && page.state === "live") page.back = { from: feed.lastId, missed: -1 };
-	if (state === "live") page.back.at ??= Date.now();
-	if (state === "live") askHealth();
+	if (state === "live") {
+		page.back.at ??= Date.now();
+		askHealth();
+	} else if (page.state === "live") page.back = { from: feed.lastId, missed: -1 };
 	page.state = state;
 	page.brokenSince = brokenSince;
 	drawState();
@@ -108,13 +108,21 @@ async function backlog(limit) {
 
 async function load(limit) {
 	feed.load(await backlog(limit), Date.now(), page.isPaused);
-	page.isLoaded = true;
 	page.isWhole = limit === HELD;
 	page.lastMs ||= feed.items[0]?.ms ?? 0;
 	page.earlier = [];
+	if (!page.isLoaded) await paint();
 	draw();
 	if (toHash(page.filter)) extend();
 	else if (limit < HELD && feed.items.length >= limit && today(feed.items, Date.now()).isPartial) loadEarlier();
+}
+
+/** Rows alone. What is hidden has no frames. */
+async function paint() {
+	drawRows();
+	drawTools();
+	await new Promise((resume) => (requestAnimationFrame(() => setTimeout(resume)), setTimeout(resume, TICK_MS)));
+	page.isLoaded = true;
 }
 
 async function readOlder() {
@@ -129,7 +137,7 @@ async function readOlder() {
 /** The totals have a whole day. */
 async function loadEarlier() {
 	page.earlier = await readOlder();
-	drawShape(Date.now());
+	drawShape();
 }
 
 async function start() {
@@ -138,6 +146,7 @@ async function start() {
 		stream.start();
 	} catch {
 		stateChanged("reconnecting", 0);
+		draw();
 		setTimeout(start, RETRY_MS);
 	}
 }
@@ -171,19 +180,23 @@ function narrow(change) {
 }
 
 function draw() {
-	const now = Date.now();
-	const there = feed.items.filter(({ isCleared }) => !isCleared);
-	const wanted = there.filter(matcher(page.filter));
-	table.show(wanted.slice(0, page.rows), now, page.left);
-	say(at.hidden, `${number(there.length - wanted.length)} hidden: show all`);
-	drawShape(now);
+	drawRows();
 	drawTools();
+	drawShape();
 	drawChoices();
 	drawEmpty();
 	drawState();
 }
 
-function drawShape(now) {
+function drawRows() {
+	const there = feed.items.filter(({ isCleared }) => !isCleared);
+	const wanted = there.filter(matcher(page.filter));
+	table.show(wanted.slice(0, page.isLoaded ? page.rows : SCREENFUL), Date.now(), page.left);
+	say(at.hidden, `${number(there.length - wanted.length)} hidden: show all`);
+}
+
+function drawShape() {
+	const now = Date.now();
 	const held = [...feed.pending, ...feed.items, ...page.earlier];
 	const { isPartial, ...totals } = today(held, now);
 	const more = isPartial && held.length >= HELD ? "+" : "";
@@ -210,8 +223,8 @@ function drawTools() {
 
 function drawChoices() {
 	choices("kind", (kind) => KINDS[kind]?.[1] ?? kind);
-	choices("project", (path, twins) => masked(clip(lastSegments(path, twins.has(lastSegment(path)) ? 2 : 1), NAME_CHARS)));
-	choices("session", (session) => masked(shortId(session)));
+	choices("project", (path, twins) => brief(lastSegments(path, twins.has(lastSegment(path)) ? 2 : 1)));
+	choices("session", (session) => brief(shortId(session)));
 }
 
 /** Does not change while it is used. */
@@ -298,7 +311,7 @@ let told = [];
 function notify() {
 	const [{ project, text }] = told;
 	const title = told.length > 1 ? `${told.length} new prompts` : lastSegment(project) || "New prompt";
-	new Notification(masked(title), { body: masked(clip(text, BODY_CHARS)), tag: NAME }).onclick = () => focus();
+	new Notification(brief(title), { body: brief(text, BODY_CHARS), tag: NAME }).onclick = () => focus();
 	told = [];
 }
 
@@ -334,7 +347,7 @@ const ACTIONS = {
 		drawTools();
 	},
 	newest() {
-		scrollTo({ top: 0, behavior: "instant" });
+		scrollTo(0, 0);
 		page.isReading = false;
 		flush();
 		table.focus(0);
@@ -348,10 +361,6 @@ const ACTIONS = {
 };
 
 const KEYS = { j: "down", k: "up", g: "newest", p: "pause", c: "clear", "/": "search", "?": "help", Escape: "everything" };
-
-function clicked({ target }) {
-	ACTIONS[target.closest("button")?.dataset.do]?.();
-}
 
 function pressed(event) {
 	const { key, target } = event;
@@ -367,31 +376,35 @@ function edgeSeen(seen) {
 	if (feed.waiting) flush();
 }
 
+/** What the window tells. */
+const HEARD = {
+	click: ({ target }) => ACTIONS[target.closest("button")?.dataset.do]?.(),
+	keydown: pressed,
+	visibilitychange: looked,
+	pagehide: leave,
+	online: () => stream.hurry(),
+	focus: () => page.state !== "live" && stream.hurry(),
+	hashchange: () => narrow(fromHash(location.hash)),
+};
+
 function wire() {
 	at.search.addEventListener("input", () => narrow({ q: at.search.value.trim() }));
 	for (const field of ["kind", "project", "session"]) {
 		at[field].addEventListener("change", () => narrow({ [field]: at[field].value }));
 		at[field].addEventListener("blur", drawChoices);
 	}
-	addEventListener("click", clicked);
-	addEventListener("keydown", pressed);
-	addEventListener("visibilitychange", looked);
-	addEventListener("pagehide", leave);
-	addEventListener("online", () => stream.hurry());
-	addEventListener("focus", () => page.state !== "live" && stream.hurry());
-	addEventListener("hashchange", () => narrow(fromHash(location.hash)));
+	for (const [name, hear] of Object.entries(HEARD)) addEventListener(name, hear);
 	new IntersectionObserver(edgeSeen).observe(at.edge);
 }
 
 function tick() {
 	if (document.hidden) return;
 	table.tick(Date.now());
-	drawShape(Date.now());
+	drawShape();
 	drawStatus();
 }
 
 at.notify.hidden = !globalThis.Notification;
 wire();
-draw();
 start();
 setInterval(tick, TICK_MS);

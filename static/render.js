@@ -4,7 +4,7 @@
  * Invariant: knows items and nodes, no state of the page.
  */
 import { el, flat, mark, say } from "./dom.js";
-import { KINDS, ago, clip, clock, exact, firstLines, hue, lastSegment, number, pieces, plural, shortId, verbatim } from "./format.js";
+import { KINDS, ago, brief, clip, clock, exact, firstLines, hue, lastSegment, number, pieces, plural, shortId, verbatim } from "./format.js";
 import { pretty, tree } from "./json.js";
 import { masked, tells } from "./secrets.js";
 
@@ -14,7 +14,6 @@ const TEXT_CHARS = 2_000;
 /** Of a tree, at first. */
 const ITEMS = 100;
 const LEVELS = 4;
-const NAME_CHARS = 40;
 const SAID_MS = 1_500;
 
 /** What a click on a button puts where. @type {WeakMap<Element, any>} */
@@ -23,7 +22,7 @@ const hidden = new WeakMap();
 export class Table {
 	/** @type {Item[]} newest first */
 	shown = [];
-	/** @type {Map<Item, { tr: any, time: Element, detail?: any }>} */
+	/** @type {Map<Item, { tr: any, time: any, detail?: any }>} */
 	#rows = new Map();
 
 	constructor(body, pick) {
@@ -73,13 +72,16 @@ export class Table {
 	}
 
 	tick(now) {
-		for (const [item, { time }] of this.#rows) say(time, ago(now - item.ms));
+		for (const [{ ms }, { time }] of this.#rows) {
+			say(time, ago(now - ms));
+			time.title ||= exact(ms);
+		}
 	}
 
 	/** @returns {any} */
 	#itemOf(node) {
 		const tr = node.closest("tr");
-		return this.shown.find((item) => [this.#rows.get(item)?.tr, this.#rows.get(item)?.detail].includes(tr));
+		return this.shown.find((item) => Object.values(this.#rows.get(item) ?? {}).includes(tr));
 	}
 
 	/** Where the focus is; -1 if elsewhere. */
@@ -121,9 +123,9 @@ export class Table {
 }
 
 function makeRow(item) {
-	const { kind, project, session, event, ms } = item;
+	const { kind, project, session, event } = item;
 	const [sign, name] = KINDS[kind];
-	const time = el("time", { datetime: event.ts, title: exact(ms) });
+	const time = el("time", { datetime: event.ts });
 	const cells = {
 		when: time,
 		kind: [el("span", { class: "sign", title: name, "aria-hidden": true }, sign), el("span", { class: "sr" }, name)],
@@ -141,7 +143,7 @@ function button(label, props) {
 }
 
 function pick(field, value, label) {
-	return button(masked(clip(label, NAME_CHARS)), { class: "pick", tabindex: -1, "data-pick": field, title: masked(value), "--hue": hue(value) });
+	return button(brief(label), { class: "pick", tabindex: -1, "data-pick": field, title: masked(value), "--hue": hue(value) });
 }
 
 function said({ text, event }) {

@@ -4,7 +4,7 @@
  */
 import { isTyped } from "./format.js";
 
-const MINUTE_MS = 60_000;
+export const MINUTE_MS = 60_000;
 const MINUTES = 60;
 
 /** Partial where the oldest item is of today too. @param {Item[]} items */

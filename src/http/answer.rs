@@ -119,7 +119,7 @@ impl Answer {
         Answer { status, headers, body: vec![Piece::Bytes(body)] }
     }
 
-    fn with(mut self, name: &'static str, value: &str) -> Answer {
+    pub(crate) fn with(mut self, name: &'static str, value: &str) -> Answer {
         self.headers.push(header(name, value));
         self
     }

@@ -16,6 +16,9 @@ const SVG: &str = "image/svg+xml";
 /// The page, served at `/`; every other file is at `/static/` and its name.
 const PAGE: &str = "index.html";
 
+/// The newest events as `live.js` asks for them; a request that differs would not be answered by this one.
+const NEWEST: &str = "</api/claude/live/backlog?limit=200>; rel=preload; as=fetch; crossorigin";
+
 /// A file of the page.
 struct Asset {
     name: &'static str,
@@ -77,7 +80,8 @@ impl Assets {
         let Some(asset) = asset else {
             return Err(Refusal::new(404, "not_found", format!("there is nothing at `{path}`")));
         };
-        Ok(Answer::asset(asset.content_type, self.body(asset)?))
+        let answer = Answer::asset(asset.content_type, self.body(asset)?);
+        Ok(if asset.name == PAGE { answer.with("Link", &needs()) } else { answer })
     }
 
     fn body(&self, asset: &Asset) -> Result<Cow<'static, [u8]>, Refusal> {
@@ -87,6 +91,14 @@ impl Assets {
             Refusal::new(404, "not_found", format!("`{}`: {error}", file.display()))
         })
     }
+}
+
+/// What the page needs for its first rows, asked for before the page itself is read: a browser would come to each module
+/// only when it has the one that imports it, and to the backlog when all of them have run.
+fn needs() -> String {
+    let modules = ASSETS.iter().filter(|asset| asset.content_type == JAVASCRIPT);
+    let modules = modules.map(|asset| format!(", </static/{}>; rel=modulepreload", asset.name));
+    NEWEST.to_owned() + &modules.collect::<String>()
 }
 
 #[cfg(test)]

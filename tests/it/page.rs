@@ -26,6 +26,24 @@ fn the_page_and_its_files_come_out_of_the_binary_with_a_strict_policy() {
 }
 
 #[test]
+fn what_the_first_rows_need_is_named_in_the_head_of_the_page() {
+    let program = Program::start(&[]);
+    let page = program.request("HEAD", "/", &[]);
+    let link = &page.headers["link"];
+    let backlog = "</api/claude/live/backlog?limit=200>; rel=preload; as=fetch; crossorigin";
+    assert!(link.starts_with(backlog), "{link}");
+    for part in link.split('<').skip(1) {
+        let target = part.split('>').next().unwrap();
+        assert_eq!(program.get(target).status, 200, "{target}");
+    }
+    for imported in program.get("/static/live.js").text().split("from \"./").skip(1) {
+        let name = imported.split('"').next().unwrap();
+        assert!(link.contains(&format!("</static/{name}>; rel=modulepreload")), "{name}");
+    }
+    assert!(!program.get("/static/live.js").headers.contains_key("link"));
+}
+
+#[test]
 fn a_folder_can_take_the_binarys_place() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("index.html"), "mine").unwrap();
