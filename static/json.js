@@ -49,7 +49,7 @@ export function tree(text) {
 	const path = [root];
 	let key = "";
 	for (const token of tokens(text)) {
-		const parent = path[path.length - 1];
+		const parent = path.at(-1);
 		if (closes(token)) path.pop();
 		else if (token === ":" || token === ",") continue;
 		else if (parent.kind === "object" && !key) key = token;

@@ -16,7 +16,7 @@ import { MINUTE_MS, hour, today } from "./tally.js";
 /** Events at first, and rows at most until older ones are wanted. */
 const FIRST = 200;
 const ROWS = 500;
-/** Drawn before all else. A row has 30 pixels at least. */
+/** Drawn first. A row has 30 pixels at least. */
 const SCREENFUL = Math.ceil(innerHeight / 30);
 const RETRY_MS = 2_000;
 const TICK_MS = 1_000;
@@ -372,11 +372,11 @@ function pressed(event) {
 }
 
 function edgeSeen(seen) {
-	page.isReading = !seen[seen.length - 1].isIntersecting;
+	page.isReading = !seen.at(-1).isIntersecting;
 	if (feed.waiting) flush();
 }
 
-/** What the window tells. */
+/** Of the window. */
 const HEARD = {
 	click: ({ target }) => ACTIONS[target.closest("button")?.dataset.do]?.(),
 	keydown: pressed,
@@ -388,6 +388,7 @@ const HEARD = {
 };
 
 function wire() {
+	history.scrollRestoration = "manual";
 	at.search.addEventListener("input", () => narrow({ q: at.search.value.trim() }));
 	for (const field of ["kind", "project", "session"]) {
 		at[field].addEventListener("change", () => narrow({ [field]: at[field].value }));

@@ -15,6 +15,7 @@ mod ingest;
 mod latency;
 mod lines;
 mod machine;
+mod page;
 mod peers;
 mod process;
 mod requests;
@@ -29,7 +30,7 @@ use table::Row;
 /// A group of rows, and the name that asks for it.
 type Group = (&'static str, fn() -> Vec<Row>);
 
-const GROUPS: [Group; 7] = [
+const GROUPS: [Group; 8] = [
     ("footprint", footprint::rows),
     ("latency", latency::rows),
     ("fan-out", fan_out::rows),
@@ -37,6 +38,7 @@ const GROUPS: [Group; 7] = [
     ("ingest", ingest::rows),
     ("idle", idle::rows),
     ("requests", requests::rows),
+    ("page", page::rows),
 ];
 
 fn main() {

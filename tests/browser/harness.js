@@ -1,27 +1,13 @@
-/**
- * The real binary on a temporary directory, and Chromium on its page.
- *
- * Everything that was started is ended with the test that started it. Nothing sleeps: `until` waits for what is needed.
- */
+/** Tests of the page: the program of `program.js`, and Chromium on its page. */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { appendFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { after } from "node:test";
 
-import { BINARY, launch } from "./machine.js";
+import { launch } from "./machine.js";
+import { PATIENCE_MS, ROWS, claudeDir, serve, until, write } from "./program.js";
 
-/** Where the page's files are taken from while somebody works on them; else out of the binary. */
-const STATIC = process.env.CLAUDE_LIVE_STATIC ? ["--static", process.env.CLAUDE_LIVE_STATIC] : [];
-
-/** Longer than this nothing that is waited for takes, on a busy machine. */
-export const PATIENCE_MS = 15_000;
-const LOOK_EVERY_MS = 15;
+export * from "./program.js";
 
 export const WIDTHS = [1440, 1024, 768, 390];
-export const ROWS = "#claude-live-table tbody tr[data-event-id]";
 
 let shared;
 
@@ -32,56 +18,6 @@ async function browser() {
 }
 
 after(() => shared?.close());
-
-/** What `step` gives, once it gives anything but false, null or undefined. */
-export async function until(what, step, patience = PATIENCE_MS) {
-  for (const end = Date.now() + patience; ; ) {
-    const found = await step();
-    if (found !== false && found !== null && found !== undefined) return found;
-    assert.ok(Date.now() < end, `waited in vain: ${what}`);
-    await new Promise((resume) => setTimeout(resume, LOOK_EVERY_MS));
-  }
-}
-
-/** A Claude directory of the test's own. */
-export async function claudeDir(t) {
-  const dir = await mkdtemp(join(tmpdir(), "claude-live-page-"));
-  t.after(() => rm(dir, { recursive: true, force: true }));
-  return dir;
-}
-
-/** A line as Claude Code writes it. */
-export function line(display, more = {}) {
-  return JSON.stringify({ display, pastedContents: {}, timestamp: Date.now(), project: "/home/demo/alpha", sessionId: "0b6f3c52-1111-4a7e-9c11-3f1f0a2b0001", ...more });
-}
-
-/** Lines whose prompts are `prefix 0` to `prefix count-1`. */
-export function lines(count, prefix = "prompt", more = {}) {
-  return Array.from({ length: count }, (_, at) => line(`${prefix} ${at}`, more));
-}
-
-export async function write(dir, ...texts) {
-  await mkdir(dir, { recursive: true });
-  await writeFile(join(dir, "history.jsonl"), texts.map((text) => `${text}\n`).join(""));
-}
-
-export async function append(dir, ...texts) {
-  await appendFile(join(dir, "history.jsonl"), texts.map((text) => `${text}\n`).join(""));
-}
-
-/** Starts the program, on the port it had before where one is given. */
-export async function serve(t, dir, { port = 0, args = [] } = {}) {
-  const child = spawn(BINARY, ["--claude", dir, "--port", String(port), "--quiet", ...STATIC, ...args], { stdio: ["ignore", "pipe", "inherit"] });
-  const ended = new Promise((resume) => child.once("exit", resume));
-  const stop = (signal = "SIGKILL") => (child.kill(signal), ended);
-  t.after(() => stop());
-  const said = new Promise((resume, reject) => {
-    createInterface({ input: child.stdout }).once("line", resume);
-    child.once("exit", (code) => reject(new Error(`${BINARY} ended with ${code}`)));
-  });
-  const url = (await said).replace("listening on ", "");
-  return { url, port: Number(new URL(url).port), stop };
-}
 
 /** The program on a history, and a page that shows it. */
 export async function open(t, texts, options = {}) {
