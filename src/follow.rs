@@ -23,7 +23,7 @@ pub(crate) fn history_path(claude_dir: &Path) -> PathBuf {
 }
 
 /// Files under a Claude directory that are watched unasked.
-pub(crate) const WATCHED: [&str; 2] = ["stats-cache.json", "state/component-registry.json"];
+const WATCHED: [&str; 2] = ["stats-cache.json", "state/component-registry.json"];
 
 /// Events that are published at once, so that streams send them together: a quarter of the ring, which gives a reader
 /// three pauses to catch up before the ring moves on under it.
@@ -208,6 +208,18 @@ fn draft(line: &Line, health: &Health) -> Draft {
     parsed.draft
 }
 
+/// The files under a Claude directory that are watched: those that always are, and more, each once.
+pub(crate) fn watched(claude_dir: &Path, more: &[PathBuf]) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for path in WATCHED.iter().map(Path::new).chain(more.iter().map(PathBuf::as_path)) {
+        let path = claude_dir.join(path);
+        if !paths.contains(&path) {
+            paths.push(path);
+        }
+    }
+    paths
+}
+
 /// Reports changes of the watched files to the hub.
 pub(crate) struct Watched {
     watch: Watch,
@@ -219,17 +231,10 @@ pub(crate) struct Watched {
 impl Watched {
     pub(crate) fn new(
         claude_dir: &Path,
-        more: &[PathBuf],
+        paths: Vec<PathBuf>,
         hub: Arc<Hub>,
         health: Arc<Health>,
     ) -> Watched {
-        let mut paths: Vec<PathBuf> = Vec::new();
-        for path in WATCHED.iter().map(Path::new).chain(more.iter().map(PathBuf::as_path)) {
-            let path = claude_dir.join(path);
-            if !paths.contains(&path) {
-                paths.push(path);
-            }
-        }
         Watched { watch: Watch::new(paths), claude_dir: claude_dir.to_owned(), hub, health }
     }
 

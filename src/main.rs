@@ -89,8 +89,7 @@ fn run(args: &Args) -> Result<(), Error> {
     if args.quiet {
         log::be_quiet();
     }
-    let listener = bind(SocketAddr::new(args.host, args.port))?;
-    let address = listener.local_addr().map_err(Error::Thread)?;
+    let (listener, address) = bind(SocketAddr::new(args.host, args.port))?;
     let guard = Guard::new(address, &args.allow_hosts, token(args)?);
     let assets = Assets::new(args.static_dir.as_deref())?;
     let Some(claude_dir) = &args.claude_dir else {
@@ -101,29 +100,29 @@ fn run(args: &Args) -> Result<(), Error> {
         }
         let dir = demo.dir().to_owned();
         let _writer = write_demo(demo)?;
-        return serve(args, &dir, listener, guard, assets);
+        return serve(args, &dir, (listener, address), guard, assets);
     };
     // Without a current directory it stays as it was given.
     let claude_dir = path::absolute(claude_dir).unwrap_or_else(|_| claude_dir.clone());
     log::info(format_args!("following `{}`", claude_dir.display()));
-    serve(args, &claude_dir, listener, guard, assets)
+    serve(args, &claude_dir, (listener, address), guard, assets)
 }
 
 fn serve(
     args: &Args,
     claude_dir: &Path,
-    listener: TcpListener,
+    (listener, address): (TcpListener, SocketAddr),
     guard: Guard,
     assets: Assets,
 ) -> Result<(), Error> {
-    let address = listener.local_addr().map_err(Error::Thread)?;
     let memory = ids::memory(["XDG_RUNTIME_DIR", "TMPDIR"].map(env::var_os));
     // A demo leaves nothing behind.
     let memory = memory.filter(|_| args.claude_dir.is_some());
     // Nothing is ever written where Claude Code writes, even if temporary files are to go there.
     let memory = memory.filter(|file| !file.starts_with(claude_dir));
     let hub = Hub::new(ids::first(memory.as_deref()));
-    let health = Arc::new(health(args, claude_dir));
+    let watched = follow::watched(claude_dir, &args.watch);
+    let health = Arc::new(health(claude_dir, &watched));
 
     let mut history = follow::History::new(claude_dir, Arc::clone(&hub), Arc::clone(&health));
     history.seed();
@@ -132,7 +131,7 @@ fn serve(
         log::warn(format_args!("`{}` is not there yet: waiting for it", path.display()));
     }
     let mut watched =
-        follow::Watched::new(claude_dir, &args.watch, Arc::clone(&hub), Arc::clone(&health));
+        follow::Watched::new(claude_dir, watched, Arc::clone(&hub), Arc::clone(&health));
     let site = Site::new(args.max_connections, guard, assets, hub, Arc::clone(&health));
 
     let (sender, ended) = bounded(1);
@@ -179,12 +178,14 @@ fn print_service(kind: service::Kind, args: &Args) -> Result<(), Error> {
     print(&service::print(kind, &service))
 }
 
-fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
+/// Listens, and says on which port if any was to do.
+fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
     let error = |cause| Error::Bind { address, cause };
     let listener = TcpListener::bind(address).map_err(error)?;
     // The standard library asks for 128, which is fixed; asking again is allowed and only changes the number.
     rustix::net::listen(&listener, LISTEN_BACKLOG).map_err(|cause| error(cause.into()))?;
-    Ok(listener)
+    let address = listener.local_addr().map_err(error)?;
+    Ok((listener, address))
 }
 
 fn token(args: &Args) -> Result<Option<Token>, Error> {
@@ -193,10 +194,8 @@ fn token(args: &Args) -> Result<Option<Token>, Error> {
     args.token_file.as_deref().map(|file| Token::read(file, min_bytes)).transpose()
 }
 
-fn health(args: &Args, claude_dir: &Path) -> Health {
-    let watched =
-        follow::WATCHED.iter().map(Path::new).chain(args.watch.iter().map(PathBuf::as_path));
-    let watched = watched.map(|path| follow::shown(claude_dir, path)).collect();
+fn health(claude_dir: &Path, watched: &[PathBuf]) -> Health {
+    let watched = watched.iter().map(|path| follow::shown(claude_dir, path)).collect();
     Health::new(claude_dir, &follow::history_path(claude_dir), watched)
 }
 
