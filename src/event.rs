@@ -21,6 +21,9 @@ const ID_DIGITS: usize = 16;
 /// The smallest number of [`ID_DIGITS`] digits; ids start here on a machine whose clock stands before 2001.
 pub(crate) const MIN_ID: u64 = 10_u64.pow(ID_DIGITS as u32 - 1);
 
+/// What stands where the id will: [`MIN_ID`], as JSON prints it too.
+const GAP: &str = "1000000000000000";
+
 /// Bytes of a frame beside its data, and some more.
 const ENVELOPE_BYTES: usize = 256;
 
@@ -155,7 +158,9 @@ impl Draft {
         let r#type = data.type_name();
         let ts = print_time(ts.unwrap_or_else(Timestamp::now));
         let mut frame = Vec::with_capacity(data.size_hint());
-        write!(frame, "event: {type}\nid: {MIN_ID}\ndata: ").expect("memory takes everything");
+        for part in ["event: ", r#type, "\nid: ", GAP, "\ndata: "] {
+            frame.extend_from_slice(part.as_bytes());
+        }
         let json_start = frame.len();
         serde_json::to_writer(&mut frame, &Envelope { id: MIN_ID, ts, r#type, data })
             .expect("writing to memory does not fail, and every key is a string");
