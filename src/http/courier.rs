@@ -2,7 +2,7 @@
 //!
 //! To wake a thread for each stream costs several times what the write costs that it then makes. So a stream that has caught up
 //! lends its socket to the courier, which writes to one after the other without waiting for any. It gives a socket back with
-//! the first thing that takes time: one that does not take all, that has failed, or that more is to be sent to than a burst.
+//! the first thing that takes time: the socket does not take all, or has failed, or there is a lot to be sent.
 //!
 //! A stream lends its socket first and then looks whether something came meanwhile, and the courier looks for events first and
 //! then for sockets: what is published after a stream has looked finds its socket lent.
@@ -27,6 +27,9 @@ use super::stream::BURST_BYTES;
 
 /// Bytes of a burst beyond which each stream sends it itself: for a client that stalls in the middle it is held in memory.
 const MAX_BURST_BYTES: usize = 2 * BURST_BYTES;
+
+/// Bursts after which the streams send the rest themselves: a lot is sent sooner by many threads.
+const MAX_BURSTS: usize = 4;
 
 /// How long the courier sleeps when nobody wakes it.
 const NAP: Duration = Duration::from_secs(3600);
@@ -116,9 +119,9 @@ impl Courier {
         loan
     }
 
-    /// Sends what came after an id. Returns the id up to which everything is sent.
+    /// Sends what came after an id, or leaves it to the streams. Returns the id from which to go on.
     fn deliver(&self, subscription: &Subscription, mut last_id: u64) -> u64 {
-        loop {
+        for _ in 0..MAX_BURSTS {
             let newest_id = self.hub.last_id();
             if self.lent().is_empty() {
                 subscription.is_not_waited_for();
@@ -130,13 +133,14 @@ impl Courier {
                     return last_id;
                 }
                 Replay::Events(events) => last_id = self.send(&events, last_id),
-                Replay::Lost { last_id: newest_id } => {
-                    self.give_all_back();
-                    last_id = newest_id;
-                }
+                Replay::Lost { .. } => break,
             }
             subscription.has_read(last_id);
         }
+        let newest_id = self.hub.last_id();
+        self.give_all_back();
+        subscription.is_not_waited_for();
+        newest_id
     }
 
     /// Sends what follows an id. Returns the id of the last one.
@@ -396,6 +400,23 @@ pub(super) mod tests {
         let loan = courier.enrol(&connection().0, true);
         deliver(&courier, &loan, &[MAX_BURST_BYTES]);
         assert_eq!(loan.take_back().unwrap().0, MIN_ID - 1);
+    }
+
+    #[test]
+    fn a_lot_at_once_is_left_to_the_streams_too() {
+        let courier = courier();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let socket = Arc::new(listener.accept().unwrap().0);
+        let loan = courier.enrol(&socket, true);
+        // Each is most of a burst, so that two of them are sent together.
+        let events = 2 * MAX_BURSTS;
+        deliver(&courier, &loan, &vec![BURST_BYTES - 1000; events + 1]);
+        assert!(is_back(&loan));
+        assert_eq!(loan.take_back().unwrap().0, MIN_ID - 1 + events as u64);
+        assert!(!courier.hub.is_far_ahead());
+        deliver(&courier, &loan, &[1]);
+        assert!(!is_back(&loan), "the next one alone is sent again");
     }
 
     #[test]

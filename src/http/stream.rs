@@ -77,15 +77,17 @@ fn stream(out: &Out, site: &Site, since: Option<u64>, head: Vec<u8>) -> io::Resu
         loan.lend(last_id);
         let wake = wait(out.socket, site, &loan, last_id)?;
         let (sent_id, rest) = loan.take_back()?;
+        if matches!(wake, Wake::Gone) {
+            return Ok(());
+        }
         // One that was up to date is waited for.
         let subscription = site.hub.subscribe();
         subscription.has_caught_up(sent_id);
-        match wake {
-            Wake::News => out.write_all(&mut [IoSlice::new(rest.bytes())])?,
-            Wake::Idle => out.send_one(ping().as_bytes())?,
-            Wake::Gone => return Ok(()),
-        }
+        out.write_all(&mut [IoSlice::new(rest.bytes())])?;
         drop(rest);
+        if matches!(wake, Wake::Idle) {
+            out.send_one(ping().as_bytes())?;
+        }
         last_id = catch_up(out, site, &subscription, sent_id)?;
     }
 }
