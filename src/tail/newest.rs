@@ -145,6 +145,17 @@ mod tests {
     }
 
     #[test]
+    fn a_hole_ends_where_data_begins() {
+        let file = file(b"old\n");
+        let data = 1 << 20;
+        file.write_all_at(b"new\n", data).unwrap();
+        let hole = data_before(&file, data);
+        assert!((4..data).contains(&hole), "{hole}");
+        assert_eq!(data_before(&file, hole), hole, "no hole reaches up to its own start");
+        assert_eq!(data_before(&file, data + 4), data + 4);
+    }
+
+    #[test]
     fn a_hole_of_any_size_is_passed_by() {
         let file = file(b"old\n");
         let end = 1 << 42;
