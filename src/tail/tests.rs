@@ -3,7 +3,7 @@
 use super::*;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -372,6 +372,16 @@ fn holes_of_any_size_are_passed_by() {
     world.write("f", "a\nx\n");
     grow(&world, 1 << 40);
     world.sees(&["Truncated: 0@0", "4@2 x"]);
+}
+
+#[test]
+fn a_hole_is_passed_once_nothing_else_is_left_to_recognise_the_place_by() {
+    let mut world = World::with(&format!("{}\n", "a".repeat(5000)));
+    world.poll();
+    world.tail.given.set_poll_bytes(100);
+    let file = OpenOptions::new().write(true).open(world.at("f")).unwrap();
+    file.write_all_at(b"b\n", 1 << 30).unwrap();
+    world.sees(&["1@1073741824 b"]);
 }
 
 #[test]
