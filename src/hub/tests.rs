@@ -154,6 +154,29 @@ fn lines_that_are_gone_are_not_made_later() {
 }
 
 #[test]
+fn lines_that_are_gone_are_not_made_later_where_the_ring_had_no_room_for_them() {
+    let hub = Hub::new(FIRST);
+    hub.seed(4, seeds(&[1; 4]));
+    for seq in 4..4 + RING_EVENTS as u64 {
+        hub.publish(line(seq, "{}"));
+    }
+    hub.keep_lines(&HashMap::new());
+    assert_eq!(backlog_ids(&hub, 1000), Vec::<u64>::new());
+}
+
+#[test]
+fn what_was_there_before_the_start_does_not_stand_beyond_a_gap() {
+    let hub = Hub::new(FIRST);
+    hub.seed(4, seeds(&[1; 4]));
+    hub.publish(line(4, "{}"));
+    for seq in 5..9 {
+        // Two fit, and leave room for what is small.
+        hub.publish(line(seq, &"x".repeat(RING_BYTES / 3)));
+    }
+    assert_eq!(backlog_ids(&hub, 1000), [FIRST + 8, FIRST + 7]);
+}
+
+#[test]
 fn readers_that_ask_at_once_make_each_seed_once() {
     for _ in 0..50 {
         let hub = Hub::new(FIRST);
