@@ -52,6 +52,8 @@ struct Events {
     published: u64,
     /// The id of the next seed.
     seed_id: u64,
+    /// The backlog has let go what is newer than the seeds that are left, and has no place for them any more.
+    is_past_seeds: bool,
 }
 
 /// Lines from before the start that nobody has asked for yet, newest first.
@@ -101,6 +103,7 @@ impl Hub {
                 history: Ring::default(),
                 published: 0,
                 seed_id: last_id,
+                is_past_seeds: false,
             }),
             seeds: Mutex::new(Box::new(iter::empty())),
             subscribers: Mutex::default(),
@@ -163,21 +166,20 @@ impl Hub {
         *self.seeds.lock() = seeds;
     }
 
-    /// Makes events of all that [`Hub::seed`] took in and the ring has room for.
+    /// Makes events of all that [`Hub::seed`] took in and the ring has room for. Then there are no seeds any more.
     pub(crate) fn make_seeds(&self) {
-        self.make_seeds_up_to(RING_EVENTS);
+        let mut seeds = self.seeds.lock();
+        self.make_events(&mut seeds, RING_EVENTS);
+        // Whoever brought them counts what is wrong with them when they are made, and they must not come later.
+        seeds.by_ref().for_each(drop);
     }
 
-    /// The same until there are so many history events.
-    fn make_seeds_up_to(&self, wanted: usize) {
-        if self.events.lock().history.queue.len() >= wanted {
-            return;
-        }
-        let mut seeds = self.seeds.lock();
+    /// Makes events of seeds until there are so many history events, or no room.
+    fn make_events(&self, seeds: &mut Seeds, wanted: usize) {
         while self.events.lock().history.queue.len() < wanted {
             let Some(draft) = seeds.next() else { return };
             if !self.events.lock().push_older(draft) {
-                *seeds = Box::new(iter::empty());
+                return seeds.by_ref().for_each(drop);
             }
         }
     }
@@ -213,7 +215,9 @@ impl Hub {
     }
 
     pub(crate) fn backlog(&self, limit: usize) -> Backlog {
-        self.make_seeds_up_to(limit);
+        if self.events.lock().history.queue.len() < limit {
+            self.make_events(&mut self.seeds.lock(), limit);
+        }
         let events = self.events.lock();
         let newest = events.history.queue.iter().rev().take(limit).cloned().collect();
         Backlog { last_id: events.last_id, events: newest }
@@ -256,6 +260,7 @@ impl Events {
             self.history.push(Arc::clone(&event), &mut gone);
         }
         let still_resumable = gone.len();
+        self.is_past_seeds |= still_resumable > 0;
         self.all.push(event, &mut gone);
         if let Some(newest) = gone[still_resumable..].last() {
             self.floor_id = newest.id();
@@ -266,7 +271,7 @@ impl Events {
     /// Takes in the next seed. Returns whether there was room for it.
     fn push_older(&mut self, draft: Draft) -> bool {
         let event = Arc::new(draft.number(self.seed_id));
-        if !self.history.has_room(&event) {
+        if self.is_past_seeds || !self.history.has_room(&event) {
             return false;
         }
         if self.floor_id == self.seed_id && self.all.has_room(&event) {

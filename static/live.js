@@ -13,7 +13,7 @@ import { Table } from "./render.js";
 import { Stream } from "./stream.js";
 import { MINUTE_MS, hour, today } from "./tally.js";
 
-/** Events at first, and rows at most until older ones are wanted. */
+/** Events at first, and rows until older ones are wanted. */
 const FIRST = 200;
 const ROWS = 500;
 /** Drawn first. A row has 30 pixels at least. */
@@ -54,9 +54,9 @@ const page = {
 const feed = new Feed();
 const table = new Table(at.table.tBodies[0], (field, value) => narrow({ [field]: page.filter[field] === value ? "" : value }));
 const chart = new Chart(at.chart, goTo);
-const stream = new Stream({ event: heard, state: stateChanged, lastId: () => feed.lastId });
-const poke = batch(flush);
 const reload = batch(() => load(Math.max(FIRST, feed.items.filter(isHistory).length)).catch(() => setTimeout(reload, RETRY_MS)));
+const stream = new Stream({ event: heard, state: stateChanged, reload, lastId: () => feed.lastId });
+const poke = batch(flush);
 const askHealth = batch(readHealth);
 const notifySoon = batch(notify);
 
@@ -244,9 +244,7 @@ function choices(field, name) {
 
 function drawEmpty() {
 	at.empty.hidden = !page.isLoaded || table.shown.length > 0;
-	const [title, hint] = emptyWords(page.health);
-	say(at.empty.firstElementChild, title);
-	say(at.empty.lastElementChild, hint);
+	emptyWords(page.health).forEach((text, index) => say(at.empty.children[index], text));
 }
 
 function emptyWords({ history, errors = [] }) {
@@ -319,7 +317,7 @@ function leave() {
 	kept.claudeLiveLeft = Date.now();
 }
 
-/** Nothing is drawn for nobody; on return a mark says where one was. */
+/** Nothing is drawn for nobody; a mark says where one was. */
 function looked() {
 	if (document.hidden) return leave();
 	if (feed.waiting) page.left = Number(kept.claudeLiveLeft);

@@ -77,6 +77,7 @@ export class Stream {
 
 	#told({ events, state, from, behind, hello }) {
 		const { listener } = this;
+		if (!this.#heard && !this.#line) listener.reload();
 		this.#heard = Math.max(this.#heard, Date.now());
 		if (state) this.#isLive = state.name === "live";
 		for (const { type, data } of events ?? []) listener.event(type, data);

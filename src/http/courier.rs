@@ -321,7 +321,7 @@ pub(super) mod tests {
     }
 
     /// Lends a socket to which everything was sent, publishes and lets the courier go round once.
-    fn deliver(courier: &Courier, loan: &Loan, sizes: &[usize]) {
+    pub(in crate::http) fn deliver(courier: &Courier, loan: &Loan, sizes: &[usize]) {
         let last_id = courier.hub.last_id();
         loan.lend(last_id);
         sizes.iter().for_each(|bytes| _ = courier.hub.publish(notice(*bytes)));
@@ -333,7 +333,7 @@ pub(super) mod tests {
         loan.wait(Instant::now())
     }
 
-    fn frames(hub: &Hub, since: u64) -> Vec<u8> {
+    pub(in crate::http) fn frames(hub: &Hub, since: u64) -> Vec<u8> {
         let Replay::Events(events) = hub.replay_since(since, usize::MAX) else { panic!("lost") };
         events.iter().flat_map(|event| event.frame().to_vec()).collect()
     }

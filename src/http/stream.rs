@@ -21,7 +21,7 @@ use crate::hub::{Replay, Subscription};
 
 use super::Site;
 use super::answer::stream_head;
-use super::courier::Loan;
+use super::courier::{Loan, Rest};
 use super::head::is_timeout;
 
 /// An idle stream sends a `ping` event this often: proxies keep it open, and the page, which is not shown comments, knows that it lives.
@@ -77,17 +77,13 @@ fn stream(out: &Out, site: &Site, since: Option<u64>, head: Vec<u8>) -> io::Resu
         loan.lend(last_id);
         let wake = wait(out.socket, site, &loan, last_id)?;
         let (sent_id, rest) = loan.take_back()?;
-        if matches!(wake, Wake::Gone) {
-            return Ok(());
-        }
         // One that was up to date is waited for.
         let subscription = site.hub.subscribe();
         subscription.has_caught_up(sent_id);
-        out.write_all(&mut [IoSlice::new(rest.bytes())])?;
-        drop(rest);
-        if matches!(wake, Wake::Idle) {
-            out.send_one(ping().as_bytes())?;
+        if !go_on(out, wake, &rest)? {
+            return Ok(());
         }
+        drop(rest);
         last_id = catch_up(out, site, &subscription, sent_id)?;
     }
 }
@@ -124,6 +120,19 @@ fn wait(socket: &TcpStream, site: &Site, loan: &Loan, last_id: u64) -> io::Resul
             return Ok(Wake::Idle);
         }
     }
+}
+
+/// Sends what is left of a burst, which the courier can have begun after the wait was over, and a ping if it is time. Returns
+/// whether somebody is there to send more to.
+fn go_on(out: &Out, wake: Wake, rest: &Rest) -> io::Result<bool> {
+    if matches!(wake, Wake::Gone) {
+        return Ok(false);
+    }
+    out.write_all(&mut [IoSlice::new(rest.bytes())])?;
+    if matches!(wake, Wake::Idle) {
+        out.send_one(ping().as_bytes())?;
+    }
+    Ok(true)
 }
 
 fn ping() -> String {
@@ -252,9 +261,19 @@ impl Out<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+    use std::net::Shutdown;
+    use std::thread;
+
     use super::*;
     use crate::event::MIN_ID;
-    use crate::http::courier::tests::{connection, notice, site};
+    use crate::http::courier::tests::{connection, deliver, frames, notice, site};
+
+    fn read_text(mut client: TcpStream) -> String {
+        let mut text = String::new();
+        client.read_to_string(&mut text).unwrap();
+        text
+    }
 
     #[test]
     fn what_came_before_a_socket_was_lent_is_not_waited_for() {
@@ -265,6 +284,23 @@ mod tests {
         loan.lend(last_id);
         assert!(matches!(wait(&socket, &site, &loan, last_id), Ok(Wake::News)));
         assert_eq!(loan.take_back().unwrap().0, MIN_ID - 1);
+    }
+
+    #[test]
+    fn a_ping_comes_after_what_is_left_of_a_burst() {
+        let site = site();
+        let (socket, client) = connection();
+        let loan = site.courier.enrol(&socket, false);
+        deliver(&site.courier, &loan, &[100_000]);
+        let (sent_id, rest) = loan.take_back().unwrap();
+        assert!(!rest.bytes().is_empty());
+        let reader = thread::spawn(move || read_text(client));
+        go_on(&Out { socket: &socket, is_chunked: false }, Wake::Idle, &rest).unwrap();
+        socket.shutdown(Shutdown::Write).unwrap();
+        let frames = String::from_utf8(frames(&site.hub, sent_id - 1)).unwrap();
+        let read = reader.join().unwrap();
+        let after = read.strip_prefix(&frames).expect("the burst comes whole");
+        assert!(after.starts_with("event: ping\n"), "{after:.100}");
     }
 
     #[test]

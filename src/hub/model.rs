@@ -294,7 +294,9 @@ impl Model {
         self.floor_id = keep_newest(&mut self.all).unwrap_or(self.floor_id);
         if seq.is_some() {
             self.history.push(known);
-            keep_newest(&mut self.history);
+            if keep_newest(&mut self.history).is_some() {
+                self.seeds.clear();
+            }
         }
     }
 
@@ -321,6 +323,7 @@ impl Model {
             }
             Step::KeepLines { gone_of } => {
                 self.make_seeds(RING_EVENTS);
+                self.seeds.clear();
                 // The offsets keep their lengths, and so the events their costs.
                 let kept = |seq: u64| !seq.is_multiple_of(gone_of);
                 hub.keep_lines(

@@ -154,6 +154,43 @@ fn lines_that_are_gone_are_not_made_later() {
 }
 
 #[test]
+fn lines_that_are_gone_are_not_made_later_where_the_ring_had_no_room_for_them() {
+    let hub = Hub::new(FIRST);
+    hub.seed(4, seeds(&[1; 4]));
+    for seq in 4..4 + RING_EVENTS as u64 {
+        hub.publish(line(seq, "{}"));
+    }
+    hub.keep_lines(&HashMap::new());
+    assert_eq!(backlog_ids(&hub, 1000), Vec::<u64>::new());
+}
+
+#[test]
+fn every_seed_is_made_so_that_it_can_be_counted_where_it_has_no_room_too() {
+    for published in [0, RING_EVENTS] {
+        let hub = Hub::new(FIRST);
+        let made = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&made);
+        let count = move |_: &Draft| _ = counter.fetch_add(1, Relaxed);
+        hub.seed(4, Box::new(seeds(&[1, RING_BYTES, 1, 1]).inspect(count)));
+        (0..published).for_each(|seq| _ = hub.publish(line(4 + seq as u64, "{}")));
+        hub.make_seeds();
+        assert_eq!(made.load(Relaxed), 4);
+    }
+}
+
+#[test]
+fn what_was_there_before_the_start_does_not_stand_beyond_a_gap() {
+    let hub = Hub::new(FIRST);
+    hub.seed(4, seeds(&[1; 4]));
+    hub.publish(line(4, "{}"));
+    for seq in 5..9 {
+        // Two fit, and leave room for what is small.
+        hub.publish(line(seq, &"x".repeat(RING_BYTES / 3)));
+    }
+    assert_eq!(backlog_ids(&hub, 1000), [FIRST + 8, FIRST + 7]);
+}
+
+#[test]
 fn readers_that_ask_at_once_make_each_seed_once() {
     for _ in 0..50 {
         let hub = Hub::new(FIRST);

@@ -233,6 +233,22 @@ test("a tab that knows less than the one that takes the stream over is told what
   }
 });
 
+test("what another tab hears after a tab's head has asked for the backlog, and before its modules run, is not missed", async (t) => {
+  const { dir, server, context, page } = await open(t, lines(3));
+  const late = await context.newPage();
+  const held = new Promise((resume) => late.route("**/static/dom.js", resume));
+  const backlog = late.waitForEvent("requestfinished", (request) => request.url().includes("/backlog"));
+  await late.goto(server.url, { waitUntil: "commit" });
+  await backlog;
+  await append(dir, line("between"));
+  await sees(page, "between");
+  (await held).continue();
+  await sees(late, "between");
+  await append(dir, line("after"));
+  await sees(late, "after");
+  once(await said(late));
+});
+
 test("a tab that holds the stream and is frozen is relieved of it", async (t) => {
   const { dir, server, context, page } = await open(t, lines(1));
   await page.evaluate(() => {

@@ -81,6 +81,8 @@ type State = "connecting" | "live" | "reconnecting" | "offline" | "locked";
 interface Listener {
   event(type: string, data: string): void;
   state(state: State, brokenSince: number): void;
+  /** Something can have come before this tab began to listen to another. */
+  reload(): void;
   /** The newest id that was heard. */
   lastId(): number;
 }

@@ -109,7 +109,7 @@ fn at_rest(program: &Program) -> Held {
     let pid = program.child.id();
     wait_until("the last client is gone", || {
         let held = held(pid);
-        held.threads == 4 && program.counter("connections") == 1
+        held.threads == 5 && program.counter("connections") == 1
     });
     // The connection that asked is gone too, and former files of the history are let go after 5 s.
     let start = Instant::now();
