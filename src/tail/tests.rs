@@ -565,6 +565,16 @@ fn however_many_lines_follow_the_last_known_one_all_of_them_come() {
 }
 
 #[test]
+fn a_known_line_is_not_searched_for_without_end() {
+    let mut world = World::with("a\n").newest(1);
+    world.sees(&["0@0 a"]);
+    world.write("f", "zz\na\nx\ny\n");
+    let file = OpenOptions::new().write(true).open(world.at("f")).unwrap();
+    file.write_all_at(b"\nb\n", 2 * newest::LIMIT_BYTES).unwrap();
+    world.sees(&["Truncated:", "1@134217729 b"]);
+}
+
+#[test]
 fn equal_lines_are_told_apart_by_their_number() {
     let mut world = World::with("a\na\n");
     world.poll();
