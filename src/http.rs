@@ -1,4 +1,4 @@
-//! The HTTP side: the accept loop, one thread a connection, and the bounds on both.
+//! The HTTP side: the accept loop, one thread a connection, the courier that serves streams at rest, and the bounds on all of it.
 //!
 //! The loop is ours because a stream holds its connection for hours, for which tiny_http's pool of threads is not made:
 //! it starves later clients, stops for good when descriptors run out, and has no time-outs. Its types parse our request heads and

@@ -382,8 +382,7 @@ impl Subscription {
     /// Waits for the news that something was published. Returns whether there was any before the deadline. To be called by
     /// the thread that subscribed.
     ///
-    /// The channel's own blocking `recv` yields the processor four times before it sleeps; with 400 streams woken together
-    /// that costs half as much CPU time again as all the rest of a delivery.
+    /// The channel's own blocking `recv` yields the processor four times before it sleeps, which whoever writes needs itself.
     pub(crate) fn wait(&self, deadline: Instant) -> bool {
         loop {
             if self.news.try_recv().is_ok() {
