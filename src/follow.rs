@@ -144,11 +144,12 @@ impl History {
         self.hub.tell();
     }
 
-    fn publish(&self, item: tail::Item) {
+    fn publish(&mut self, item: tail::Item) {
         match item {
             tail::Item::Line(line) => {
                 self.health.counters.lines.add(1);
                 self.hub.add(draft(&line, &self.health));
+                self.tail.recycle(line);
             }
             tail::Item::Reset { reason, kept } => self.reset(reason, &kept),
             tail::Item::Found => self.notice("history.found", "the history file is there now"),

@@ -194,6 +194,11 @@ impl Tail {
         self.given.finish()
     }
 
+    /// Takes back a line that is done with, for its memory. Whoever keeps lines need not give them back.
+    pub(crate) fn recycle(&mut self, line: Line) {
+        self.given.recycle(line.bytes);
+    }
+
     pub(crate) fn status(&self) -> Status {
         Status {
             exists: self.size_bytes.is_some(),

@@ -12,6 +12,9 @@ const POLL_BYTES: usize = 1 << 20;
 /// How many items one poll gives out, give or take one block's: a block can hold very many very short lines.
 const POLL_ITEMS: usize = 4096;
 
+/// The largest memory of a line that is kept for another one: 4 MiB in all at the most.
+const SPARE_BYTES: usize = 1024;
+
 pub(super) struct Given {
     pub(super) items: Vec<Item>,
     pub(super) known: Known,
@@ -22,6 +25,9 @@ pub(super) struct Given {
     next_seq: u64,
     poll_bytes: usize,
     left_bytes: usize,
+    /// Memory of lines that are done with, while there are more: to give it to the system and to get it again for each line
+    /// takes as long as to read it.
+    spare: Vec<Vec<u8>>,
 }
 
 impl Given {
@@ -36,6 +42,7 @@ impl Given {
             next_seq: 0,
             poll_bytes: POLL_BYTES,
             left_bytes: 0,
+            spare: Vec::new(),
         }
     }
 
@@ -45,6 +52,9 @@ impl Given {
     }
 
     pub(super) fn finish(&mut self) -> Poll {
+        if self.items.is_empty() {
+            self.spare = Vec::new();
+        }
         Poll { more: self.more || self.is_full(), items: std::mem::take(&mut self.items) }
     }
 
@@ -78,9 +88,19 @@ impl Given {
         self.left_bytes = self.left_bytes.saturating_sub(read_bytes);
     }
 
-    pub(super) fn give(&mut self, record: Record) {
+    /// Gives out a record. Returns room for the next one's bytes.
+    pub(super) fn give(&mut self, record: Record) -> Vec<u8> {
         self.known.remember(self.next_seq, &record);
         self.push(record);
+        self.spare.pop().unwrap_or_default()
+    }
+
+    /// Takes back the memory of a line's bytes.
+    pub(super) fn recycle(&mut self, mut bytes: Vec<u8>) {
+        if self.spare.len() < POLL_ITEMS && bytes.capacity() <= SPARE_BYTES {
+            bytes.clear();
+            self.spare.push(bytes);
+        }
     }
 
     /// Gives out a record whose line goes on as far as is known.

@@ -79,15 +79,25 @@ impl Lines {
     }
 
     /// Takes the bytes that follow and hands out every record they complete.
-    pub(super) fn push(&mut self, mut block: &[u8], mut give: impl FnMut(Record)) {
+    pub(super) fn push(&mut self, block: &[u8], mut give: impl FnMut(Record)) {
+        self.push_for_room(block, |record| {
+            give(record);
+            Vec::new()
+        });
+    }
+
+    /// The same for one who gives room for the next record's bytes in return.
+    pub(super) fn push_for_room(
+        &mut self,
+        mut block: &[u8],
+        mut give: impl FnMut(Record) -> Vec<u8>,
+    ) {
         while let Some(at) = memchr(b'\n', block) {
             self.absorb(&block[..at]);
             block = &block[at + 1..];
             let next = self.position() + 1;
-            if let Some(record) = self.take() {
-                give(record);
-            }
-            *self = Lines::at(next);
+            let bytes = self.take().map(&mut give).unwrap_or_default();
+            *self = Lines { bytes, ..Lines::at(next) };
         }
         self.absorb(block);
     }

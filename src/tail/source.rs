@@ -110,7 +110,7 @@ impl Source {
 
     fn take(&mut self, bytes: &[u8], given: &mut Given) {
         given.count(bytes.len());
-        self.lines.push(bytes, |record| given.give(record));
+        self.lines.push_for_room(bytes, |record| given.give(record));
         let kept = ANCHOR_BYTES.saturating_sub(bytes.len()).min(self.anchor.len());
         self.anchor.drain(..self.anchor.len() - kept);
         self.anchor.extend_from_slice(&bytes[bytes.len().saturating_sub(ANCHOR_BYTES)..]);
