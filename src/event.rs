@@ -6,7 +6,6 @@
 //!
 //! Invariant: pure. No clock but where a draft is made without a time; no I/O, no lock.
 
-use std::borrow::Cow;
 use std::io::Write;
 use std::ops::Range;
 
@@ -79,16 +78,16 @@ pub(crate) struct HistoryAppend<'a> {
     pub(crate) offset: u64,
 }
 
-/// Whichever of a history line's usual keys are strings.
-#[derive(Debug, Default, PartialEq, Serialize)]
+/// Whichever of a history line's usual keys are strings, as they were written.
+#[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Summary<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) session_id: Option<Cow<'a, str>>,
+    pub(crate) session_id: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) project: Option<Cow<'a, str>>,
+    pub(crate) project: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) display: Option<Cow<'a, str>>,
+    pub(crate) display: Option<&'a RawValue>,
 }
 
 /// A watched file was created, modified or removed.
@@ -253,8 +252,9 @@ mod tests {
     }
 
     fn history(json: Option<&RawValue>) -> Data<'_> {
+        let display = serde_json::from_str(r#""hi""#).unwrap();
         Data::HistoryAppend(HistoryAppend {
-            summary: Summary { display: Some("hi".into()), ..Summary::default() },
+            summary: Summary { display: Some(display), ..Summary::default() },
             raw_line: "{\"display\": \"hi\"}\r",
             json,
             parse_error: None,
