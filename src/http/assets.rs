@@ -1,6 +1,5 @@
 //! The page and its files: out of the binary, or from a folder while somebody works on them.
 
-use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -23,7 +22,7 @@ const NEWEST: &str = "</api/claude/live/backlog?limit=200>; rel=preload; as=fetc
 struct Asset {
     name: &'static str,
     content_type: &'static str,
-    body: &'static [u8],
+    source: &'static str,
 }
 
 macro_rules! asset {
@@ -31,7 +30,7 @@ macro_rules! asset {
         Asset {
             name: $name,
             content_type: $content_type,
-            body: include_bytes!(concat!("../../static/", $name)),
+            source: include_str!(concat!("../../static/", $name)),
         }
     };
 }
@@ -84,13 +83,29 @@ impl Assets {
         Ok(if asset.name == PAGE { answer.with("Link", &needs()) } else { answer })
     }
 
-    fn body(&self, asset: &Asset) -> Result<Cow<'static, [u8]>, Refusal> {
-        let Some(dir) = &self.dir else { return Ok(Cow::Borrowed(asset.body)) };
+    fn body(&self, asset: &Asset) -> Result<Vec<u8>, Refusal> {
+        let Some(dir) = &self.dir else { return Ok(lean(asset.source).into_bytes()) };
         let file = dir.join(asset.name);
-        fs::read(&file).map(Cow::Owned).map_err(|error| {
+        fs::read(&file).map_err(|error| {
             Refusal::new(404, "not_found", format!("`{}`: {error}", file.display()))
         })
     }
+}
+
+/// What a browser needs of a file: indentation, and comments on lines of their own, are for who reads the source.
+fn lean(source: &str) -> String {
+    let mut lean = String::with_capacity(source.len());
+    let mut is_comment = false;
+    for line in source.lines() {
+        let line = line.trim_start_matches('\t');
+        is_comment |= line.starts_with("/*");
+        if !is_comment {
+            lean.push_str(line);
+            lean.push('\n');
+        }
+        is_comment &= !line.ends_with("*/");
+    }
+    lean
 }
 
 /// What the page needs for its first rows, asked for before the page itself is read: a browser would come to each module
@@ -116,6 +131,23 @@ mod tests {
         files.sort();
         names.sort();
         assert_eq!(names, files);
+    }
+
+    #[test]
+    fn what_a_browser_does_not_need_is_not_sent() {
+        let source = "/**\n * What.\n */\nlet a = 1; /* one */\n\t/** Why. */\n\tlet b = `/*`;\n\n/* c */\nlet c;\n";
+        assert_eq!(lean(source), "let a = 1; /* one */\nlet b = `/*`;\n\nlet c;\n");
+    }
+
+    #[test]
+    fn no_line_of_code_is_taken_for_a_comment() {
+        for asset in ASSETS {
+            let lines = asset.source.lines().map(|line| line.trim_start_matches('\t'));
+            for line in lines.filter(|line| line.starts_with("/*")) {
+                let is_whole = line.find("*/") == Some(line.len() - 2);
+                assert!(is_whole || line == "/**", "{}: {line}", asset.name);
+            }
+        }
     }
 
     #[test]
