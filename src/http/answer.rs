@@ -88,8 +88,8 @@ impl Answer {
     }
 
     /// A file of the page.
-    pub(crate) fn asset(content_type: &'static str, body: Vec<u8>) -> Answer {
-        let answer = Answer::new(200, NO_CACHE, content_type, body.into());
+    pub(crate) fn asset(content_type: &'static str, body: Cow<'static, [u8]>) -> Answer {
+        let answer = Answer::new(200, NO_CACHE, content_type, body);
         answer.with("Content-Security-Policy", CONTENT_SECURITY_POLICY)
     }
 

@@ -1,7 +1,9 @@
 //! The page and its files: out of the binary, or from a folder while somebody works on them.
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use crate::error::Error;
 
@@ -23,6 +25,8 @@ struct Asset {
     name: &'static str,
     content_type: &'static str,
     source: &'static str,
+    /// What is sent of it, once somebody has asked.
+    lean: OnceLock<String>,
 }
 
 macro_rules! asset {
@@ -31,11 +35,12 @@ macro_rules! asset {
             name: $name,
             content_type: $content_type,
             source: include_str!(concat!("../../static/", $name)),
+            lean: OnceLock::new(),
         }
     };
 }
 
-const ASSETS: &[Asset] = &[
+static ASSETS: [Asset; 17] = [
     asset!("index.html", HTML),
     asset!("live.css", CSS),
     asset!("live.js", JAVASCRIPT),
@@ -83,10 +88,13 @@ impl Assets {
         Ok(if asset.name == PAGE { answer.with("Link", &needs()) } else { answer })
     }
 
-    fn body(&self, asset: &Asset) -> Result<Vec<u8>, Refusal> {
-        let Some(dir) = &self.dir else { return Ok(lean(asset.source).into_bytes()) };
+    fn body(&self, asset: &'static Asset) -> Result<Cow<'static, [u8]>, Refusal> {
+        let Some(dir) = &self.dir else {
+            let sent = asset.lean.get_or_init(|| lean(asset.source));
+            return Ok(Cow::Borrowed(sent.as_bytes()));
+        };
         let file = dir.join(asset.name);
-        fs::read(&file).map_err(|error| {
+        fs::read(&file).map(Cow::Owned).map_err(|error| {
             Refusal::new(404, "not_found", format!("`{}`: {error}", file.display()))
         })
     }
@@ -141,7 +149,7 @@ mod tests {
 
     #[test]
     fn no_line_of_code_is_taken_for_a_comment() {
-        for asset in ASSETS {
+        for asset in &ASSETS {
             let lines = asset.source.lines().map(|line| line.trim_start_matches('\t'));
             for line in lines.filter(|line| line.starts_with("/*")) {
                 let is_whole = line.find("*/") == Some(line.len() - 2);
