@@ -63,6 +63,8 @@ static ASSETS: [Asset; 17] = [
 /// Where the files come from.
 pub(crate) struct Assets {
     dir: Option<PathBuf>,
+    /// The page's `Link` header.
+    needs: String,
 }
 
 impl Assets {
@@ -74,7 +76,7 @@ impl Assets {
             fs::read_dir(path)
                 .map_err(|cause| Error::StaticDir { path: path.to_owned(), cause })?;
         }
-        Ok(Assets { dir: dir.map(Path::to_owned) })
+        Ok(Assets { dir: dir.map(Path::to_owned), needs: needs() })
     }
 
     /// The file at a path, which is one of the known ones or nothing.
@@ -85,7 +87,7 @@ impl Assets {
             return Err(Refusal::new(404, "not_found", format!("there is nothing at `{path}`")));
         };
         let answer = Answer::asset(asset.content_type, self.body(asset)?);
-        Ok(if asset.name == PAGE { answer.with("Link", &needs()) } else { answer })
+        Ok(if asset.name == PAGE { answer.with("Link", &self.needs) } else { answer })
     }
 
     fn body(&self, asset: &'static Asset) -> Result<Cow<'static, [u8]>, Refusal> {
