@@ -204,6 +204,7 @@ impl Draft {
     /// Fills in the id, which must have 16 digits.
     pub(crate) fn number(self, id: u64) -> Event {
         let mut event = self.0;
+        debug_assert!(id >= MIN_ID, "id `{id}`");
         let mut digits = [0; ID_DIGITS];
         write!(&mut digits[..], "{id}").expect("an id has 16 digits");
         let in_json = event.json.start + br#"{"id":"#.len();

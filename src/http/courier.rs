@@ -60,7 +60,7 @@ struct State {
 }
 
 /// The part of a burst that is still to be sent.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(crate) struct Rest {
     bytes: Arc<Vec<u8>>,
     span: Range<usize>,
@@ -123,7 +123,7 @@ impl Courier {
     fn deliver(&self, subscription: &Subscription, mut last_id: u64) -> u64 {
         for _ in 0..MAX_BURSTS {
             let newest_id = self.hub.last_id();
-            if self.lent().is_empty() {
+            if !self.has_loans() {
                 subscription.is_not_waited_for();
                 return newest_id;
             }
@@ -161,6 +161,10 @@ impl Courier {
         for loan in self.lent() {
             loan.give_back(&mut loan.state.lock());
         }
+    }
+
+    fn has_loans(&self) -> bool {
+        self.loans.lock().iter().filter_map(Weak::upgrade).any(|loan| loan.state.lock().is_lent)
     }
 
     /// What is lent now: so that nobody who comes or goes waits while it is written to.
