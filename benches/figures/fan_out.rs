@@ -64,7 +64,7 @@ fn measure(clients: usize) -> Vec<Row> {
         }
         rows.extend(cost_rows(
             clients,
-            (name, batch),
+            name,
             &our_costs,
             &bare_costs,
             nchan.is_some().then_some(&nchan_costs),
@@ -89,7 +89,7 @@ impl Costs {
 
 fn cost_rows(
     clients: usize,
-    (name, batch): (&str, usize),
+    name: &str,
     ours: &Costs,
     bare: &Costs,
     nchan: Option<&Costs>,
@@ -117,13 +117,10 @@ fn cost_rows(
     if clients == 1 {
         return [cpu, wall];
     }
-    let cpu = cpu.at_most_times(3.0, "bare writes");
-    if batch == 1 {
-        // A write for each client is what there is to do, and bare writes alone take two thirds of nchan's time.
-        return [cpu, wall];
-    }
-    // The figure that is to be halved was taken with a thousand messages, one right after the other.
-    [cpu.at_most_times(0.5, "nchan"), wall.at_most_times(0.5, "nchan")]
+    [
+        cpu.at_most_times(3.0, "bare writes").at_most_times(0.5, "nchan"),
+        wall.at_most_times(0.5, "nchan"),
+    ]
 }
 
 fn memory_row(clients: usize, ours: &Ours, nchan: Option<&Listened>) -> Row {
