@@ -3,10 +3,15 @@
 //! Dropping a [`Worker`] ends its sleep and waits for the thread. An [`Alarm`] tells `main` of a thread that ends unasked.
 
 use std::io;
+#[cfg(target_os = "linux")]
+use std::num::NonZeroU64;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, TryRecvError, bounded};
+
+/// The most that [`slack_of`] gives.
+const MAX_SLACK: Duration = Duration::from_millis(5);
 
 /// A thread that is stopped and joined on drop.
 pub(crate) struct Worker {
@@ -28,7 +33,8 @@ impl Drop for Alarm {
     }
 }
 
-/// Runs `step` again and again, each time with the time since the start, and sleeps for as long as it says in between.
+/// Runs `step` again and again, each time with the time since the start, and sleeps for as long as it says in between, or up
+/// to a quarter longer, 5 ms at most: to wake a processor at rest costs more than most steps.
 ///
 /// # Errors
 ///
@@ -41,8 +47,14 @@ pub(crate) fn spawn(
     let thread = thread::Builder::new().name(alarm.name.to_owned()).spawn(move || {
         let _rings_at_the_end = alarm;
         let start = Instant::now();
+        let mut slack = Duration::ZERO;
         loop {
             let pause = step(start.elapsed());
+            let wanted = slack_of(pause);
+            if wanted != slack {
+                set_slack(wanted);
+                slack = wanted;
+            }
             // The channel's own wait yields the processor several times before it sleeps, which costs more than a poll.
             thread::park_timeout(pause);
             if stopped.try_recv() == Err(TryRecvError::Disconnected) {
@@ -52,6 +64,22 @@ pub(crate) fn spawn(
     })?;
     Ok(Worker { stop: Some(stop), thread: Some(thread) })
 }
+
+/// How much longer than asked a sleep may take, so that the system can let it end when something else wakes the processor.
+fn slack_of(pause: Duration) -> Duration {
+    (pause / 4).min(MAX_SLACK)
+}
+
+/// For the sleeps of this thread from now on. See `PR_SET_TIMERSLACK` in <https://man7.org/linux/man-pages/man2/prctl.2.html>.
+#[cfg(target_os = "linux")]
+fn set_slack(slack: Duration) {
+    // None is the system's own choice, as at the start. A refusal only means that sleeps stay exact.
+    let nanos = NonZeroU64::new(slack.as_nanos() as u64);
+    let _ = rustix::thread::set_current_timer_slack(nanos);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn set_slack(_: Duration) {}
 
 impl Drop for Worker {
     fn drop(&mut self) {
@@ -93,5 +121,29 @@ mod tests {
         let first = steps.recv_timeout(Duration::from_secs(5)).unwrap();
         drop(worker);
         assert!(steps.iter().all(|later| later >= first));
+    }
+
+    #[test]
+    fn a_sleep_may_take_a_quarter_longer_and_no_more_than_5_ms() {
+        let millis = |pause: u64| slack_of(Duration::from_millis(pause));
+        assert_eq!(millis(0), Duration::ZERO);
+        assert_eq!(millis(1), Duration::from_micros(250));
+        assert_eq!(millis(20), Duration::from_millis(5));
+        assert_eq!(millis(500), Duration::from_millis(5));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_system_is_told_of_every_other_pause() {
+        let (sender, slacks) = bounded(16);
+        let mut pauses = [1, 20, 0].map(Duration::from_millis).into_iter();
+        let _worker = spawn(alarm().0, move |_| {
+            sender.send(rustix::thread::current_timer_slack().unwrap()).unwrap();
+            pauses.next().unwrap_or(Duration::from_secs(3600))
+        })
+        .unwrap();
+        let next = || slacks.recv_timeout(Duration::from_secs(5)).unwrap();
+        let usual = next();
+        assert_eq!([next(), next(), next()], [250_000, 5_000_000, usual]);
     }
 }

@@ -14,9 +14,9 @@ use crate::table::{Row, Unit, median, percentile, seconds};
 /// Lines that are timed.
 const SAMPLES: usize = 300;
 
-/// Between two lines: 15 ms and up to a poll's period more, so that every moment between two polls has its turn.
+/// Between two lines: 15 ms and up to the longest time between two polls more, so that every moment between two polls has its turn.
 const GAP: Duration = Duration::from_millis(15);
-const GAP_SPREAD_MICROS: usize = 20_000;
+const GAP_SPREAD_MICROS: usize = 25_000;
 
 /// A stride through the spread that comes to every part of it.
 const GAP_STRIDE_MICROS: usize = 7_919;
