@@ -5,7 +5,8 @@
 //! Invariant: no clock (the time is handed in), no thread, no sleep, no printing, no knowledge of what a line means.
 //! Known weakness: content that came and went between two polls is not seen, nor is a rewrite of earlier bytes that
 //! leaves the last 4 KiB in place; of a rewrite in place that goes on for longer than 100 ms, the lines that were not
-//! yet written again by then come out again after the reset.
+//! yet written again by then come out again after the reset. That the file's folder was replaced while the file was at
+//! rest is seen after at most 100 ms.
 
 mod file;
 mod given;
@@ -25,6 +26,10 @@ use std::time::Duration;
 
 /// How long a state is looked at again although it seems the same: the coarsest ticks of file times (FAT's).
 const TICK: Duration = Duration::from_secs(2);
+
+/// How long a file at rest is trusted to be what the path leads to while its own state stays the same: to ask an open file
+/// costs half of asking the path, and to rename, replace or remove a file changes its state where it is not on a network.
+const TRUST_TIME: Duration = Duration::from_millis(100);
 
 /// How long a rewrite may go on until it is taken as it is, if it does not come to rest before.
 const REWRITE_TIME: Duration = Duration::from_millis(100);
@@ -115,6 +120,8 @@ pub(crate) struct Tail {
     /// The file was not there, and its coming is news.
     is_awaited: bool,
     absent_since: Option<Duration>,
+    /// Until when the path leads to the held file if that one is unchanged.
+    trusted_until: Duration,
     trouble: Option<String>,
     /// At the path, by the last look.
     size_bytes: Option<u64>,
@@ -129,6 +136,8 @@ struct Held {
     changed_at: Duration,
     /// That state was looked at again after the time in which a change could have left no trace.
     is_settled: bool,
+    /// The path leads to it by a link, which can be turned elsewhere without a trace in the file.
+    is_linked: bool,
 }
 
 /// New content in place of what was read, perhaps still being written; or a size that is a stale answer.
@@ -175,6 +184,7 @@ impl Tail {
             late: VecDeque::new(),
             is_awaited: false,
             absent_since: None,
+            trusted_until: Duration::ZERO,
             trouble: None,
             size_bytes: None,
         }
@@ -210,6 +220,10 @@ impl Tail {
     /// # Errors
     /// `NotFound` if the path leads nowhere; otherwise what is wrong with what is there.
     fn advance(&mut self, now: Duration) -> io::Result<()> {
+        if now < self.trusted_until && self.held.as_ref().is_some_and(Held::is_unchanged) {
+            return Ok(());
+        }
+        self.trusted_until = Duration::ZERO;
         let seen = file::look(&self.path);
         self.size_bytes = seen.as_ref().ok().map(|seen| seen.size_bytes);
         let (id, held_id) = (seen.as_ref().ok().map(|seen| seen.id), self.held_id());
@@ -253,6 +267,9 @@ impl Tail {
         let Some(held) = &mut self.held else { return Ok(()) };
         if self.trouble.is_none() && held.is_settled && held.seen == Some(seen) {
             self.rewrite = None;
+            if !held.is_linked {
+                self.trusted_until = now + TRUST_TIME;
+            }
             return Ok(());
         }
         if self.trouble.is_some() || held.access != seen.access {
@@ -402,6 +419,7 @@ impl Tail {
             seen: None,
             changed_at: Duration::ZERO,
             is_settled: false,
+            is_linked: true,
         });
     }
 
@@ -422,6 +440,7 @@ impl Tail {
                 held.changed_at = now;
             }
             held.is_settled = now >= held.changed_at + TICK;
+            held.is_linked = !held.is_settled || file::is_link(&self.path);
             held.seen = Some(seen);
         }
         Ok(progress)
@@ -459,6 +478,12 @@ impl Tail {
         if self.trouble.take().is_some() {
             self.given.items.insert(0, Item::Recovered);
         }
+    }
+}
+
+impl Held {
+    fn is_unchanged(&self) -> bool {
+        self.source.signature().is_ok_and(|seen| self.seen == Some(seen))
     }
 }
 

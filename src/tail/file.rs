@@ -39,6 +39,8 @@ pub(super) struct Signature {
     pub(super) id: Id,
     pub(super) size_bytes: u64,
     pub(super) access: Access,
+    /// How many names it has: none once it is removed or another file is renamed over it.
+    names: u64,
     /// Seconds and nanoseconds; compared, never ordered.
     mtime: (i64, i64),
     /// As `mtime`; unlike it, nobody can set it back.
@@ -51,6 +53,7 @@ impl Signature {
             id: Id { dev: meta.dev(), ino: meta.ino() },
             size_bytes: meta.size(),
             access: Access { mode: meta.mode(), uid: meta.uid(), gid: meta.gid() },
+            names: meta.nlink(),
             mtime: (meta.mtime(), meta.mtime_nsec()),
             ctime: (meta.ctime(), meta.ctime_nsec()),
         }
@@ -64,6 +67,11 @@ impl Signature {
 pub(super) fn look(path: &Path) -> io::Result<Signature> {
     let meta = std::fs::metadata(path).map_err(|err| explain("cannot be looked at", err))?;
     regular(&meta)
+}
+
+/// Whether the path's last part is a symbolic link; also if that cannot be said.
+pub(super) fn is_link(path: &Path) -> bool {
+    !std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file())
 }
 
 /// The file at the path, open, and its state.

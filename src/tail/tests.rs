@@ -1113,6 +1113,58 @@ fn a_file_at_rest_is_only_looked_at() {
 }
 
 #[test]
+fn the_path_to_a_file_at_rest_is_looked_at_every_so_often() {
+    let mut world = World::empty();
+    world.tail = Tail::new(world.at("dir/f"), 1000, is_json);
+    fs::create_dir(world.at("dir")).unwrap();
+    world.write("dir/f", "a\n");
+    world.poll();
+    world.wait(TICK);
+    while world.tail.trusted_until != world.now + TRUST_TIME {
+        world.poll();
+    }
+    fs::create_dir(world.at("other")).unwrap();
+    world.write("other/f", "a\nb\n");
+    world.rename("dir", "gone");
+    world.rename("other", "dir");
+    assert_eq!(show(&world.wait(TRUST_TIME - STEP)), [""; 0]);
+    world.polls(&["1@2 b"]);
+}
+
+#[test]
+fn what_becomes_of_a_file_at_rest_is_noticed_at_once() {
+    let mut world = World::with("a\n");
+    let rest = TICK + STEP * 2;
+    world.poll();
+    world.wait(rest);
+    world.append("f", "b\n");
+    world.polls(&["1@2 b"]);
+    world.wait(rest);
+    world.replace("a\nb\nc\n");
+    world.polls(&["2@4 c"]);
+    world.wait(rest);
+    world.wait(rest);
+    world.rename("f", "gone");
+    world.write("f", "e\n");
+    world.poll();
+    world.remove("f");
+    world.write("f", "f\n");
+    world.sees(&["Replaced:", "3@0 e", "Replaced:", "4@0 f"]);
+}
+
+#[test]
+fn a_link_to_a_file_at_rest_is_looked_at_all_the_time() {
+    let mut world = World::empty();
+    world.write("one", "a\n");
+    world.write("two", "a\nb\n");
+    world.link("one", "f");
+    world.poll();
+    world.wait(TICK + STEP * 2);
+    world.link("two", "f");
+    world.polls(&["1@2 b"]);
+}
+
+#[test]
 fn a_handle_that_shows_less_than_the_path_is_renewed() {
     let mut world = World::with("a\n");
     world.poll();
