@@ -10,9 +10,9 @@ installed = $(DESTDIR)$(PREFIX)
 
 # This machine's architecture: with musl where its target is installed, else with a static glibc where there is one. That is
 # 0.8 MB larger, so what is ours is then made smaller, at the price of a third of the speed at which lines are read.
-host := $(shell rustc --version --verbose | sed -n 's/^host: //p')
-musl := $(subst -gnu,-musl,$(host))
-triple := $(if $(wildcard $(shell rustc --print sysroot)/lib/rustlib/$(musl)),$(musl),$(host))
+host = $(shell rustc --version --verbose | sed -n 's/^host: //p')
+musl = $(subst -gnu,-musl,$(host))
+triple = $(if $(wildcard $(shell rustc --print sysroot)/lib/rustlib/$(musl)),$(musl),$(host))
 
 # Most tests wait most of the time, for a poll, a ping or a time-out; more threads than processors wait together.
 export RUST_TEST_THREADS ?= 8

@@ -36,7 +36,11 @@ impl fmt::Display for Error {
         match self {
             Error::Usage(message) => write!(f, "{message} (see `claude-live --help`)"),
             Error::Bind { address, cause } if cause.kind() == io::ErrorKind::AddrInUse => {
-                write!(f, "port `{}` on `{}` is in use: {cause}", address.port(), address.ip())
+                let (port, ip) = (address.port(), address.ip());
+                write!(
+                    f,
+                    "port `{port}` on `{ip}` is in use, and --port 0 picks a free one: {cause}"
+                )
             }
             Error::Bind { address, cause } => write!(f, "cannot listen on `{address}`: {cause}"),
             Error::TokenFile { path, cause } => {

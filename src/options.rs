@@ -14,7 +14,7 @@ const HELP_COLUMN: usize = 24;
 /// What the program is, in front of the options.
 const ABOUT: &str = "\
 claude-live follows what Claude Code writes under ~/.claude and serves it live:
-a page, a backlog as JSON and a stream of Server-Sent Events. It only reads.";
+a page, a backlog as JSON and a stream of Server-Sent Events. It only reads there.";
 
 /// What it prints and how it ends, after the options.
 const OUTPUT: &str = "\
