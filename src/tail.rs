@@ -272,7 +272,7 @@ impl Tail {
             }
             return Ok(());
         }
-        if self.trouble.is_some() || held.access != seen.access {
+        if self.trouble.is_some() || held.is_touched(seen) {
             // Who may no longer open it shall not go on reading through an old handle; and a handle can go stale.
             self.renew_handle(seen)?;
         }
@@ -484,6 +484,12 @@ impl Tail {
 impl Held {
     fn is_unchanged(&self) -> bool {
         self.source.signature().is_ok_and(|seen| self.seen == Some(seen))
+    }
+
+    /// Something was done to it that is no growth: the right to read it can be gone, as its bytes can.
+    fn is_touched(&self, seen: Signature) -> bool {
+        self.access != seen.access
+            || self.seen.is_some_and(|last| last != seen && last.size_bytes == seen.size_bytes)
     }
 }
 

@@ -1177,6 +1177,19 @@ fn a_handle_that_shows_less_than_the_path_is_renewed() {
 }
 
 #[test]
+fn a_handle_that_still_shows_what_was_written_over_is_renewed() {
+    let mut world = World::with("a\n");
+    world.poll();
+    world.wait(TICK + STEP);
+    // As FUSE does it when the file is written to beneath the mount: a handle that is open shows what it showed before.
+    world.write("copy", "a\n");
+    let stale = File::open(world.at("copy")).unwrap();
+    world.tail.held.as_mut().unwrap().source.set_file(stale);
+    world.write("f", "b\n");
+    world.sees(&["Truncated:", "1@0 b"]);
+}
+
+#[test]
 fn a_handle_that_fails_is_renewed() {
     let mut world = World::with("a\n");
     world.poll();
