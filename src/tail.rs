@@ -459,10 +459,15 @@ impl Tail {
 
     fn hear_late(&mut self, now: Duration) {
         let given = &mut self.given;
-        self.late.retain_mut(|late| match late.source.read(u64::MAX, given) {
-            Ok(Progress::Full) => true,
-            Ok(Progress::End) => now < late.until,
-            Ok(Progress::Gone) | Err(_) => false,
+        self.late.retain_mut(|late| {
+            // With FUSE a handle can come to show the file that was put in place of its own.
+            let is_same = late.source.signature().is_ok_and(|seen| seen.id == late.source.id);
+            is_same
+                && match late.source.read(u64::MAX, given) {
+                    Ok(Progress::Full) => true,
+                    Ok(Progress::End) => now < late.until,
+                    Ok(Progress::Gone) | Err(_) => false,
+                }
         });
     }
 

@@ -1190,6 +1190,19 @@ fn a_handle_that_still_shows_what_was_written_over_is_renewed() {
 }
 
 #[test]
+fn an_old_file_whose_handle_comes_to_show_the_new_one_is_let_go() {
+    let mut world = World::with("a\n");
+    world.poll();
+    world.replace("a\nb\n");
+    world.sees(&["1@2 b"]);
+    // As FUSE does it after a replacement beneath the mount.
+    let turned = File::open(world.at("f")).unwrap();
+    world.tail.late[0].source.set_file(turned);
+    world.append("f", "c\n");
+    world.sees(&["2@4 c"]);
+}
+
+#[test]
 fn a_handle_that_fails_is_renewed() {
     let mut world = World::with("a\n");
     world.poll();
