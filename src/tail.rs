@@ -5,8 +5,9 @@
 //! Invariant: no clock (the time is handed in), no thread, no sleep, no printing, no knowledge of what a line means.
 //! Known weakness: content that came and went between two polls is not seen, nor is a rewrite of earlier bytes that
 //! leaves the last 4 KiB in place; of a rewrite in place that goes on for longer than 100 ms, the lines that were not
-//! yet written again by then come out again after the reset. That the file's folder was replaced while the file was at
-//! rest is seen after at most 100 ms.
+//! yet written again by then come out again after the reset. What a memory map changes without a change of the file's
+//! times is seen with the next change that has one. What becomes of the path without a trace in a file at rest, such as a
+//! swap of its folder or a mount over it, is seen after at most 100 ms.
 
 mod file;
 mod given;
@@ -28,7 +29,7 @@ use std::time::Duration;
 const TICK: Duration = Duration::from_secs(2);
 
 /// How long a file at rest is trusted to be what the path leads to while its own state stays the same: to ask an open file
-/// costs half of asking the path, and to rename, replace or remove a file changes its state where it is not on a network.
+/// costs half of asking the path, and to rename, replace or remove a file changes its state on most file systems.
 const TRUST_TIME: Duration = Duration::from_millis(100);
 
 /// How long a rewrite may go on until it is taken as it is, if it does not come to rest before.
@@ -120,7 +121,7 @@ pub(crate) struct Tail {
     /// The file was not there, and its coming is news.
     is_awaited: bool,
     absent_since: Option<Duration>,
-    /// Until when the path leads to the held file if that one is unchanged.
+    /// Until when the path is taken to lead to the held file if that one is unchanged.
     trusted_until: Duration,
     trouble: Option<String>,
     /// At the path, by the last look.
@@ -136,7 +137,7 @@ struct Held {
     changed_at: Duration,
     /// That state was looked at again after the time in which a change could have left no trace.
     is_settled: bool,
-    /// The path leads to it by a link, which can be turned elsewhere without a trace in the file.
+    /// The path's last part is a link, or may be: it can be turned elsewhere without a trace in the file.
     is_linked: bool,
 }
 
@@ -272,7 +273,7 @@ impl Tail {
             }
             return Ok(());
         }
-        if self.trouble.is_some() || held.access != seen.access {
+        if self.trouble.is_some() || held.is_touched(seen) {
             // Who may no longer open it shall not go on reading through an old handle; and a handle can go stale.
             self.renew_handle(seen)?;
         }
@@ -459,10 +460,15 @@ impl Tail {
 
     fn hear_late(&mut self, now: Duration) {
         let given = &mut self.given;
-        self.late.retain_mut(|late| match late.source.read(u64::MAX, given) {
-            Ok(Progress::Full) => true,
-            Ok(Progress::End) => now < late.until,
-            Ok(Progress::Gone) | Err(_) => false,
+        self.late.retain_mut(|late| {
+            // With FUSE a handle can come to show the file that was put in place of its own.
+            let is_same = late.source.signature().is_ok_and(|seen| seen.id == late.source.id);
+            is_same
+                && match late.source.read(u64::MAX, given) {
+                    Ok(Progress::Full) => true,
+                    Ok(Progress::End) => now < late.until,
+                    Ok(Progress::Gone) | Err(_) => false,
+                }
         });
     }
 
@@ -484,6 +490,12 @@ impl Tail {
 impl Held {
     fn is_unchanged(&self) -> bool {
         self.source.signature().is_ok_and(|seen| self.seen == Some(seen))
+    }
+
+    /// Something was done to it that is no growth: the right to read it can be gone, as its bytes can.
+    fn is_touched(&self, seen: Signature) -> bool {
+        self.access != seen.access
+            || self.seen.is_some_and(|last| last != seen && last.size_bytes == seen.size_bytes)
     }
 }
 

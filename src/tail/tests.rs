@@ -1179,6 +1179,32 @@ fn a_handle_that_shows_less_than_the_path_is_renewed() {
 }
 
 #[test]
+fn a_handle_that_still_shows_what_was_written_over_is_renewed() {
+    let mut world = World::with("a\n");
+    world.poll();
+    world.wait(TICK + STEP);
+    // As FUSE does it when the file is written to beneath the mount: a handle that is open shows what it showed before.
+    world.write("copy", "a\n");
+    let stale = File::open(world.at("copy")).unwrap();
+    world.tail.held.as_mut().unwrap().source.set_file(stale);
+    world.write("f", "b\n");
+    world.sees(&["Truncated:", "1@0 b"]);
+}
+
+#[test]
+fn an_old_file_whose_handle_comes_to_show_the_new_one_is_let_go() {
+    let mut world = World::with("a\n");
+    world.poll();
+    world.replace("a\nb\n");
+    world.sees(&["1@2 b"]);
+    // As FUSE does it after a replacement beneath the mount.
+    let turned = File::open(world.at("f")).unwrap();
+    world.tail.late[0].source.set_file(turned);
+    world.append("f", "c\n");
+    world.sees(&["2@4 c"]);
+}
+
+#[test]
 fn a_handle_that_fails_is_renewed() {
     let mut world = World::with("a\n");
     world.poll();
