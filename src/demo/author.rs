@@ -33,6 +33,9 @@ const AWAY: RangeInclusive<Duration> = Duration::from_secs(1800)..=Duration::fro
 /// One pause in the backlog in so many is one away from the desk.
 const AWAY_ODDS: usize = 40;
 
+/// The last lines of the backlog, before which nobody leaves the desk: about an hour's.
+const RECENT_LINES: usize = 60;
+
 /// From one line to the next while the demo runs: busier than people are, so that there is something to see.
 const PAUSE: RangeInclusive<Duration> = Duration::from_millis(900)..=Duration::from_millis(2100);
 
@@ -60,10 +63,10 @@ const HALF_PAUSE: RangeInclusive<Duration> =
 const HALF_ODDS: usize = 25;
 
 /// One line in so many is broken.
-const FLAW_ODDS: usize = 45;
+const FLAW_ODDS: usize = 150;
 
 /// One line in so many is without a session, as those of 2025 are.
-const OLD_ODDS: usize = 80;
+const OLD_ODDS: usize = 200;
 
 /// One deed in so many is an update of the counts.
 const STATS_ODDS: usize = 20;
@@ -158,7 +161,8 @@ impl Author {
 
     /// The lines of the hours before `now_ms` (since 1970), oldest first.
     pub(super) fn backlog(&mut self, now_ms: i64) -> Vec<u8> {
-        let pauses: Vec<Duration> = (0..BACKLOG_LINES).map(|_| self.past_pause()).collect();
+        let pauses: Vec<Duration> =
+            (0..BACKLOG_LINES).rev().map(|left| self.past_pause(left < RECENT_LINES)).collect();
         let mut left: Duration = pauses.iter().sum();
         let stretch = BACKLOG_SPAN.as_secs_f64() / left.as_secs_f64();
         let mut lines = Vec::new();
@@ -210,8 +214,9 @@ impl Author {
         self.random.lasting(range)
     }
 
-    fn past_pause(&mut self) -> Duration {
-        let range = if self.random.one_in(AWAY_ODDS) { &AWAY } else { &THINKING };
+    fn past_pause(&mut self, is_recent: bool) -> Duration {
+        let is_away = !is_recent && self.random.one_in(AWAY_ODDS);
+        let range = if is_away { &AWAY } else { &THINKING };
         self.random.lasting(range)
     }
 
@@ -392,6 +397,8 @@ mod tests {
         assert!(times.is_sorted() && *times.last().unwrap() < NOW_MS);
         let span_ms = BACKLOG_SPAN.as_millis() as i64;
         assert!((NOW_MS - span_ms..NOW_MS - span_ms + 1_000_000).contains(&times[0]), "{times:?}");
+        let of_last_hour = times.iter().filter(|&&time| time > NOW_MS - 3_600_000).count();
+        assert!(of_last_hour > RECENT_LINES / 2, "{of_last_hour}");
     }
 
     /// What an hour of the demo writes into the history, and how long its pauses are.
@@ -428,11 +435,8 @@ mod tests {
         let (history, _) = an_hour();
         let lines: Vec<&[u8]> = history.split(|&byte| byte == b'\n').collect();
         let broken = lines.iter().filter(|line| parse(line).is_none()).count();
-        assert!(
-            (lines.len() / 90..lines.len() / 20).contains(&broken),
-            "{broken} of {}",
-            lines.len()
-        );
+        let wanted = lines.len() / FLAW_ODDS;
+        assert!((wanted / 2..wanted * 2).contains(&broken), "{broken} of {}", lines.len());
     }
 
     #[test]
