@@ -1039,6 +1039,12 @@ fn permission_that_is_taken_away_and_given_back() {
     world.sees(&["2@4 unread", &denied("opened")]);
     world.set_mode("f", 0o600);
     world.sees(&["recovered", "Replaced: 0@0 1@2", "3@4 c"]);
+    let mut writer = world.writer("f");
+    world.set_mode("f", 0o000);
+    writer.write_all(b"d\n").unwrap();
+    world.sees(&[&denied("opened")]);
+    world.set_mode("f", 0o600);
+    world.sees(&["recovered", "4@6 d"]);
     eprintln!("permissions were tried");
 }
 
