@@ -120,3 +120,26 @@ impl Given {
         self.items.push(Item::Reset { reason, kept });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_is_not_large_is_given_out_again_until_there_is_nothing_to_read() {
+        let mut given = Given::new(10, |_| false);
+        let give = |given: &mut Given| {
+            given.give(Record { offset: 0, bytes: b"x".to_vec(), len_bytes: 1 })
+        };
+        given.recycle(vec![b'x'; SPARE_BYTES]);
+        given.recycle(vec![b'x'; SPARE_BYTES + 1]);
+        let room = give(&mut given);
+        assert!(room.is_empty() && room.capacity() == SPARE_BYTES);
+        assert_eq!(give(&mut given).capacity(), 0, "there is no more");
+        (0..=POLL_ITEMS).for_each(|_| given.recycle(Vec::with_capacity(1)));
+        assert_eq!(given.finish().items.len(), 2);
+        assert_eq!(given.spare.len(), POLL_ITEMS);
+        assert_eq!(given.finish().items, []);
+        assert_eq!(given.spare.len(), 0);
+    }
+}

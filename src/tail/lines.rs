@@ -235,6 +235,19 @@ mod tests {
         records
     }
 
+    #[test]
+    fn the_room_that_is_given_for_a_record_holds_the_next_one() {
+        let room = Vec::with_capacity(100);
+        let address = room.as_ptr();
+        let mut rooms = vec![Vec::new(), room];
+        let mut addresses = Vec::new();
+        Lines::at(0).push_for_room(b"one\ntwo\n", |record| {
+            addresses.push(record.bytes.as_ptr());
+            rooms.pop().unwrap()
+        });
+        assert_eq!(addresses[1], address);
+    }
+
     #[track_caller]
     fn check(content: impl AsRef<[u8]>, wanted: &[(u64, &str)]) {
         let content = content.as_ref();
