@@ -6,7 +6,7 @@
 import { el, flat, mark, say } from "./dom.js";
 import { KINDS, ago, brief, clip, clock, exact, firstLines, hue, lastSegment, number, pieces, plural, shortId, verbatim } from "./format.js";
 import { pretty, tree } from "./json.js";
-import { masked, tells } from "./secrets.js";
+import { tells } from "./secrets.js";
 
 /** What is longer is cut until "show all". */
 const STRING_CHARS = 400;
@@ -14,6 +14,7 @@ const TEXT_CHARS = 2_000;
 /** Of a tree, at first. */
 const ITEMS = 100;
 const LEVELS = 4;
+const TITLE_CHARS = 4_000;
 const SAID_MS = 1_500;
 
 /** What a click on a button puts where. @type {WeakMap<Element, any>} */
@@ -143,7 +144,7 @@ function button(label, props) {
 }
 
 function pick(field, value, label) {
-	return button(brief(label), { class: "pick", tabindex: -1, "data-pick": field, title: masked(value), "--hue": hue(value) });
+	return button(brief(label), { class: "pick", tabindex: -1, "data-pick": field, title: brief(value, TITLE_CHARS), "--hue": hue(value) });
 }
 
 function said({ text, event }) {
@@ -156,18 +157,19 @@ function said({ text, event }) {
 	];
 }
 
-function spans(text, between) {
-	return pieces(text, between).map(({ kind, text, name }) => {
+const spans = (text) => nodes(pieces(text));
+const plain = (text) => nodes(pieces(text, verbatim));
+
+function nodes(found) {
+	return found.map(({ kind, text, name }) => {
 		if (kind === "text") return text;
 		return kind === "secret" ? cover(text, name) : el(kind === "code" ? "code" : "span", { class: kind }, text);
 	});
 }
 
-const plain = (text) => spans(text, verbatim);
-
 function cover(text, name) {
 	const show = button("••••••", { class: "secret", title: `Looks like a secret (${name}): show` });
-	return hide(show, () => text, show);
+	return hide(show, () => nodes(verbatim(text)), show);
 }
 
 /** A click on `show` puts what `make` gives in the place of the rest. */
@@ -208,8 +210,8 @@ function facts({ ms, project, session, event }) {
 function pasted(contents) {
 	return Object.entries(contents ?? {}).map(([key, paste]) => {
 		const { content, contentHash } = paste ?? {};
-		const text = typeof content === "string" ? long(content, TEXT_CHARS, plain) : contentHash && `in paste-cache/${contentHash}.txt, which is not read`;
-		return text && el("details", { open: true }, el("summary", {}, `Pasted text #${key}`), el("pre", { dir: "auto" }, text));
+		const text = typeof content === "string" ? long(content, TEXT_CHARS, plain) : contentHash && plain(`in paste-cache/${contentHash}.txt, which is not read`);
+		return text && el("details", { open: true }, el("summary", {}, plain(`Pasted text #${key}`)), el("pre", { dir: "auto" }, text));
 	});
 }
 

@@ -88,6 +88,21 @@ test("the raw line and the JSON can be copied", async (t) => {
   unproblematic(page);
 });
 
+test("an open row marks what does not show in all its texts, and copies the true ones", async (t) => {
+  const odd = "evil\u202Egnp.exe";
+  const text = line(`a\nb\nc\n\`${odd}\`\n[Pasted text #1]`, { pastedContents: { 1: { content: `${odd}\u001b[31m` } }, project: `/p/${odd}`, [odd]: `password=${odd}9` });
+  const { page } = await open(t, [text], { permissions: ["clipboard-read", "clipboard-write"] });
+  await page.locator(`${ROWS} .open`).click();
+  const detail = page.locator("tr.detail");
+  for (const secret of await detail.locator(".secret").all()) await secret.click();
+  for (const place of [".facts", ".whole", "pre", ".json .key", ".json .string"]) assert.ok((await detail.locator(`${place} .odd`, { hasText: "U+202e" }).count()) > 0, place);
+  assert.doesNotMatch(await page.locator("body").innerText(), /[\u202E\u001B]/);
+  assert.ok(!(await page.locator(`${ROWS} .pick`).first().getAttribute("title")).includes("\u202E"));
+  await page.getByText("Copy raw line").click();
+  await until("the raw line", async () => (await page.evaluate(() => navigator.clipboard.readText())) === text);
+  unproblematic(page);
+});
+
 test("prompts read as what they are", async (t) => {
   const { page } = await open(t, [line("a\nb\nc\nd\ne"), line("/clear "), line("! ls"), '{"display":"cut', line("old one", { sessionId: undefined }), line("and `code` with [Image #1]")]);
   const kinds = await page.$$eval(ROWS, (rows) => rows.map(({ dataset }) => dataset.kind));

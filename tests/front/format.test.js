@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { ago, bytes, clip, firstLines, hue, item, lastSegment, pieces, plural, verbatim } from "../../static/format.js";
+import { ago, brief, bytes, clip, firstLines, hue, item, lastSegment, pieces, plural, verbatim } from "../../static/format.js";
 
 const NOW = Date.parse("2026-11-23T12:00:00Z");
 const history = (data) => ({ id: 7, ts: "2026-11-23T11:59:00.000Z", type: "history.append", data: { rawLine: "{}", summary: {}, ...data } });
@@ -92,6 +92,24 @@ test("secrets are masked before anything else is looked for", () => {
   ]);
 });
 
-test("verbatim text keeps its brackets and backticks", () => {
+test("verbatim text keeps its brackets and backticks, and hides nothing", () => {
   assert.deepEqual(pieces("[Image #1] `x`", verbatim), [{ kind: "text", text: "[Image #1] `x`" }]);
+  assert.deepEqual(pieces("`x\u202Ey`", verbatim), [
+    { kind: "text", text: "`x" },
+    { kind: "odd", text: "U+202e" },
+    { kind: "text", text: "y`" },
+  ]);
+});
+
+test("what does not show is marked within backticks too, and in letters spelled as tags", () => {
+  const odd = (text) => pieces(text).filter(({ kind }) => kind !== "text").map(({ text }) => text);
+  assert.deepEqual(odd("`x\u2066y`"), ["U+2066"]);
+  assert.deepEqual(odd("a\u{E0061}\u{E0062}b\xADc\uFFF9"), ["U+e0061", "U+ad", "U+fff9"]);
+  assert.deepEqual(odd("\u{1F3F4}\u202E"), ["U+202e"]);
+  assert.deepEqual(odd("\u{1F3F4}\u{E0067}\u{E0062}\u{E0065}\u{E006E}\u{E0067}\u{E007F}"), []);
+  assert.equal(odd(`\u{1F3F4}${"\u{E0061}".repeat(20)}`).length, 1);
+});
+
+test("names hide nothing either", () => {
+  assert.equal(brief("gpj\u202Eexe"), "gpjU+202eexe");
 });
