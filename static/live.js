@@ -54,7 +54,7 @@ const page = {
 const feed = new Feed();
 const table = new Table(at.table.tBodies[0], (field, value) => narrow({ [field]: page.filter[field] === value ? "" : value }));
 const chart = new Chart(at.chart, goTo);
-const reload = batch(() => load(Math.max(FIRST, feed.items.filter(isHistory).length)).catch(() => setTimeout(reload, RETRY_MS)));
+const reload = batch(() => load(reach()).catch(() => setTimeout(reload, RETRY_MS)));
 const stream = new Stream({ event: heard, state: stateChanged, reload, lastId: () => feed.lastId });
 const poke = batch(flush);
 const askHealth = batch(readHealth);
@@ -106,15 +106,19 @@ async function backlog(limit) {
 	return answer.json();
 }
 
+/** While paused, more can wait than is shown: only the whole tells what is gone. */
+const reach = () => (page.isPaused ? HELD : Math.max(FIRST, feed.items.filter(isHistory).length));
+
 async function load(limit) {
-	feed.load(await backlog(limit), Date.now(), page.isPaused);
-	page.isWhole = limit === HELD;
+	const answer = await backlog(limit);
+	feed.load(answer, Date.now(), page.isPaused);
+	if (!page.isPaused) page.isWhole = limit === HELD || answer.events.length < limit;
 	page.lastMs ||= feed.items[0]?.ms ?? 0;
 	page.earlier = [];
 	if (!page.isLoaded) await paint();
 	draw();
 	if (toHash(page.filter)) extend();
-	else if (limit < HELD && feed.items.length >= limit && today(feed.items, Date.now()).isPartial) loadEarlier();
+	else if (!page.isWhole && today(feed.items, Date.now()).isPartial) loadEarlier();
 }
 
 /** Rows alone. What is hidden has no frames. */
@@ -153,7 +157,7 @@ async function start() {
 
 /** Search looks through all that the server has. */
 async function extend() {
-	if (page.isWhole || feed.items.length < FIRST) return;
+	if (page.isWhole || !page.isLoaded) return;
 	page.isWhole = true;
 	feed.extend(await readOlder());
 	page.earlier = [];

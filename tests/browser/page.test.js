@@ -165,11 +165,15 @@ test("a paused page counts what waits, and shows it when it goes on", async (t) 
   assert.equal(await page.textContent("#claude-live-pause"), "Pause");
 });
 
-test("a paused page stays as it is over a restart and a purge, and is right when it goes on", async (t) => {
+test("a paused page loses what is purged at once, and nothing else changes until it goes on", async (t) => {
   const texts = lines(5);
   const { dir, server, page } = await open(t, texts);
-  const before = await said(page);
   await page.click("#claude-live-pause");
+  await page.locator(ROWS).first().click();
+  await write(dir, ...texts.slice(0, 4));
+  await until("that the purged prompt leaves", async () => !(await page.content()).includes("prompt 4"));
+  assert.deepEqual(await said(page), ["prompt 3", "prompt 2", "prompt 1", "prompt 0"]);
+  assert.equal(await page.textContent("#claude-live-pause"), "Resume · 1 waiting");
   await server.stop();
   await inState(page, "reconnecting");
   await write(dir, ...texts.slice(0, 3), ...lines(2, "after"));
@@ -177,12 +181,27 @@ test("a paused page stays as it is over a restart and a purge, and is right when
   await inState(page, "live");
   await page.locator("#claude-live-pause", { hasText: "waiting" }).waitFor();
   await append(dir, line("last"));
-  await until("all that waits is counted", async () => (await page.textContent("#claude-live-pause")) === "Resume · 4 waiting");
-  assert.deepEqual(await said(page), before);
+  await until("all that waits is counted", async () => (await page.textContent("#claude-live-pause")) === "Resume · 5 waiting");
+  assert.deepEqual(await said(page), ["prompt 2", "prompt 1", "prompt 0"]);
   await page.click("#claude-live-pause");
   await sees(page, "last");
   const notice = "claude-live was restarted or far ahead; the rows are up to date";
-  assert.deepEqual(await said(page), ["last", notice, "after 1", "after 0", "prompt 2", "prompt 1", "prompt 0"]);
+  assert.deepEqual((await said(page)).filter((text) => !text.startsWith("the history file was")), ["last", notice, "after 1", "after 0", "prompt 2", "prompt 1", "prompt 0"]);
+  unproblematic(page);
+});
+
+test("a history that is rewritten while paused does not hide older prompts for good", async (t) => {
+  const texts = lines(400);
+  const { dir, page } = await open(t, texts);
+  await page.click("#claude-live-pause");
+  await write(dir, ...texts.slice(1, -1));
+  await settled(page, 199);
+  assert.equal(await page.textContent("#claude-live-pause"), "Resume · 1 waiting");
+  await page.fill("#claude-live-search", '"prompt 7"');
+  await sees(page, "prompt 7");
+  await page.fill("#claude-live-search", "");
+  await page.click("#claude-live-pause");
+  await settled(page, 399);
   unproblematic(page);
 });
 
