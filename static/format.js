@@ -57,6 +57,24 @@ function prompt({ parseError, rawLine, summary }) {
 	return [text.startsWith("!") ? "shell" : "prompt", text.trim() ? text : "(empty prompt)"];
 }
 
+const PASTED = /\[Pasted text #(\d+)[^\]]*\]/g;
+
+/** As it was typed, with the pasted texts that the line has. @param {LiveEvent} event */
+export function promptOf({ data }) {
+	const pasted = data?.json?.pastedContents ?? {};
+	return (data?.summary?.display ?? "").replace(PASTED, (chip, key) => (Object.hasOwn(pasted, key) && typeof pasted[key]?.content === "string" ? pasted[key].content : chip));
+}
+
+/** Controls could end a line in a terminal, so these have no command. */
+const CONTROL = /[\0-\x1F\x7F-\x9F]/;
+const SESSION_ID = /^\w[\w-]*$/;
+
+/** For a POSIX shell; empty where there is none. @param {Item} item */
+export function resumeOf({ project, session }) {
+	if (!SESSION_ID.test(session) || CONTROL.test(project)) return "";
+	return `${project && `cd '${project.replaceAll("'", "'\\''")}' && `}claude --resume ${session}`;
+}
+
 export const isHistory = ({ event }) => event.type === "history.append";
 
 /** Whether a person typed it. */

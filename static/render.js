@@ -4,7 +4,7 @@
  * Invariant: knows items and nodes, no state of the page.
  */
 import { el, flat, mark, say } from "./dom.js";
-import { KINDS, ago, brief, clip, clock, exact, firstLines, hue, lastSegment, number, pieces, plural, shortId, verbatim } from "./format.js";
+import { KINDS, ago, brief, clip, clock, exact, firstLines, hue, lastSegment, number, pieces, plural, promptOf, resumeOf, shortId, verbatim } from "./format.js";
 import { pretty, tree } from "./json.js";
 import { tells } from "./secrets.js";
 
@@ -108,7 +108,7 @@ export class Table {
 		const { pick, copy } = button?.dataset ?? {};
 		if (button && hidden.has(button)) reveal(button);
 		else if (pick) this.pick(pick, item[pick]);
-		else if (copy) copyFrom(button, copy === "raw" ? raw(item) : pretty(raw(item)));
+		else if (copy) copyFrom(button, COPIES[copy][1](item));
 		else if (button || !(target.closest(".detail") || String(getSelection()))) this.#toggle(item);
 	}
 
@@ -193,6 +193,14 @@ function long(text, chars, make) {
 
 const raw = ({ event }) => event.data?.rawLine ?? JSON.stringify(event);
 
+/** What a button copies, and whether it is there, where that is more than an empty text. @type {Record<string, [string, (item: Item) => string, ((item: Item) => any)?]>} */
+const COPIES = {
+	prompt: ["Copy prompt", ({ event }) => promptOf(event)],
+	resume: ["Copy resume command", resumeOf],
+	raw: ["Copy raw line", raw],
+	json: ["Copy JSON", (item) => pretty(raw(item)), ({ event }) => !event.data?.parseError],
+};
+
 function makeDetail(item) {
 	const { parseError, json } = item.event.data ?? {};
 	const whole = !parseError && firstLines(item.text).isCut && el("p", { class: "whole", dir: "auto" }, long(item.text, TEXT_CHARS, spans));
@@ -200,10 +208,11 @@ function makeDetail(item) {
 	return el("tr", { class: "detail" }, el("td", { colspan: 6 }, facts(item), whole, pasted(json?.pastedContents), all));
 }
 
-function facts({ ms, project, session, event }) {
+function facts(item) {
+	const { ms, project, session, event } = item;
 	const { offset, parseError } = event.data ?? {};
 	const known = [exact(ms), project, session, offset >= 0 && `at byte ${number(offset)}`, parseError];
-	const copies = [button("Copy raw line", { "data-copy": "raw" }), !parseError && button("Copy JSON", { "data-copy": "json" })];
+	const copies = Object.entries(COPIES).map(([copy, [label, text, isThere = text]]) => isThere(item) && button(label, { "data-copy": copy }));
 	return el("div", { class: "facts" }, flat(known).map((fact) => el("span", {}, plain(fact))), el("span", { class: "actions" }, copies));
 }
 

@@ -88,6 +88,20 @@ test("the raw line and the JSON can be copied", async (t) => {
   unproblematic(page);
 });
 
+test("the prompt and the command that resumes its session can be copied, where they are there", async (t) => {
+  const texts = ["{\"cut", line("no session", { sessionId: undefined }), line("see [Pasted text #1 +1 lines]", { project: "/it's", sessionId: "abc", pastedContents: { 1: { content: "this" } } })];
+  const { page } = await open(t, texts, { permissions: ["clipboard-read", "clipboard-write"] });
+  await page.$$eval(`${ROWS} .open`, (buttons) => buttons.forEach((button) => button.click()));
+  const labels = await page.$$eval(".actions", (all) => all.map((actions) => Array.from(actions.children, ({ textContent }) => textContent)));
+  const [prompt, resume, ...rest] = labels[0];
+  assert.deepEqual(labels, [["Copy prompt", "Copy resume command", "Copy raw line", "Copy JSON"], [prompt, ...rest], [rest[0]]]);
+  for (const [label, text] of [[prompt, "see this"], [resume, "cd '/it'\\''s' && claude --resume abc"]]) {
+    await page.getByText(label).first().click();
+    await until(label, async () => (await page.evaluate(() => navigator.clipboard.readText())) === text);
+  }
+  unproblematic(page);
+});
+
 test("an open row marks what does not show in all its texts, and copies the true ones", async (t) => {
   const odd = "evil\u202Egnp.exe";
   const text = line(`a\nb\nc\n\`${odd}\`\n[Pasted text #1]`, { pastedContents: { 1: { content: `${odd}\u001b[31m` } }, project: `/p/${odd}`, [odd]: `password=${odd}9` });
@@ -358,7 +372,7 @@ test("Tab reaches the tools, the rows that are open, and nothing twice", async (
     await page.keyboard.press("Tab");
     stops.push(await page.evaluate(() => document.activeElement.id || document.activeElement.textContent.slice(0, 20)));
   }
-  for (const stop of ["Live", "live-chart", "claude-live-search", "live-kind", "claude-live-pause", "Copy raw line", "Copy JSON"]) assert.ok(stops.includes(stop), `${stop} in ${stops}`);
+  for (const stop of ["Live", "live-chart", "claude-live-search", "live-kind", "claude-live-pause", "Copy prompt", "Copy resume command", "Copy raw line", "Copy JSON"]) assert.ok(stops.includes(stop), `${stop} in ${stops}`);
 });
 
 test("a hidden tab counts what is new in its title and marks where one was", async (t) => {

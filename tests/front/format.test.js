@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { ago, brief, bytes, clip, firstLines, hue, item, lastSegment, pieces, plural, verbatim } from "../../static/format.js";
+import { ago, brief, bytes, clip, firstLines, hue, item, lastSegment, pieces, plural, promptOf, resumeOf, verbatim } from "../../static/format.js";
 
 const NOW = Date.parse("2026-11-23T12:00:00Z");
 const history = (data) => ({ id: 7, ts: "2026-11-23T11:59:00.000Z", type: "history.append", data: { rawLine: "{}", summary: {}, ...data } });
@@ -33,6 +33,21 @@ test("what a person typed is told from what the file merely holds", () => {
   assert.equal(item(history({ parseError: "EOF at line 1 column 9", rawLine: "{\"cut" }), NOW).kind, "broken");
   assert.equal(item(history({ parseError: "EOF", rawLine: "x".repeat(9_000) }), NOW).text.length, 151);
   assert.equal(item(history({ rawLine: "{\"display\":12}" }), NOW).kind, "other");
+});
+
+test("a prompt is copied with the pasted texts that its line has", () => {
+  const of = (display, pastedContents) => promptOf(history({ summary: { display }, json: { pastedContents } }));
+  assert.equal(of("a [Pasted text #1 +2 lines] b [Pasted text #2]", { 1: { content: "x\n$& y" }, 2: { content: "z" } }), "a x\n$& y b z");
+  for (const pasted of [undefined, null, "x", {}, { 1: null }, { 1: { contentHash: "9f" } }, { 1: { content: { a: 1 } } }]) assert.equal(of("[Pasted text #1]", pasted), "[Pasted text #1]");
+  assert.equal(promptOf(history({ parseError: "EOF", summary: {} })), "");
+  assert.equal(promptOf({ id: 1, ts: "", type: "file.changed", data: undefined }), "");
+});
+
+test("the command that resumes a session quotes its folder, and is not there where it could be another", () => {
+  const of = (project, session) => resumeOf({ project, session });
+  assert.equal(of("", "0b6f3c52-1111"), "claude --resume 0b6f3c52-1111");
+  assert.equal(of("/home/it's $(me) \"x\"\\", "a"), "cd '/home/it'\\''s $(me) \"x\"\\' && claude --resume a");
+  for (const [project, session] of [["/p", ""], ["/p", "-x"], ["/p", "a; rm"], ["/p", "a\n"], ["/p\n", "a"], ["/\u001b[201~", "a"]]) assert.equal(of(project, session), "", project + session);
 });
 
 test("the other types are rows too, and a type that is not known is shown as it is", () => {
