@@ -118,7 +118,7 @@ export class Table {
 		item.open = !item.open;
 		mark(row.tr.querySelector(".open"), "aria-expanded", String(item.open));
 		row.detail?.remove();
-		row.detail = item.open && makeDetail(item);
+		row.detail = item.open ? makeDetail(item) : undefined;
 		if (row.detail) row.tr.after(row.detail);
 	}
 }

@@ -55,8 +55,10 @@ test("open rows show the line as it is spelled and stay open while others arrive
   await sees(page, "later 29");
   assert.equal(await page.locator("tr.detail").count(), 2);
   assert.ok(await node.evaluate((detail) => detail.isConnected && detail.previousElementSibling.textContent.includes("odd")));
-  await row(page, "odd").click();
-  assert.equal(await page.locator("tr.detail").count(), 1);
+  for (const count of [1, 2, 1]) {
+    await row(page, "odd").click();
+    assert.equal(await page.locator("tr.detail").count(), count);
+  }
   unproblematic(page);
 });
 
