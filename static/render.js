@@ -119,7 +119,9 @@ export class Table {
 		mark(row.tr.querySelector(".open"), "aria-expanded", String(item.open));
 		row.detail?.remove();
 		row.detail = item.open ? makeDetail(item) : undefined;
-		if (row.detail) row.tr.after(row.detail);
+		if (!row.detail) return;
+		row.tr.after(row.detail);
+		for (const part of [row.detail, row.tr]) part.scrollIntoView({ block: "nearest" });
 	}
 }
 

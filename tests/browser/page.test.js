@@ -365,6 +365,25 @@ test("everything is done by keyboard, and the focus is never lost", async (t) =>
   assert.equal(await page.inputValue("#claude-live-search"), "jkp");
 });
 
+test("what is opened comes into view, below its row's head", async (t) => {
+  const { page } = await open(t, [...lines(60), line("tall\n".repeat(200)), ...lines(60, "short")]);
+  for (const width of WIDTHS) {
+    await page.setViewportSize({ width, height: 800 });
+    for (const [text, isTall] of [["short 5", false], ["short 0", false], ["tall\ntall\ntall", true]]) {
+      const head = row(page, text);
+      await head.evaluate((tr) => scrollBy(0, tr.getBoundingClientRect().bottom - innerHeight + 45));
+      await head.locator(".open").evaluate((button) => button.focus({ preventScroll: true }));
+      await page.keyboard.press("Enter");
+      await page.locator("tr.detail").waitFor();
+      const [top, end, floor, ceiling] = await head.evaluate((tr) => [tr.getBoundingClientRect().top, tr.nextElementSibling.getBoundingClientRect().bottom, innerHeight, document.querySelector(".tools").getBoundingClientRect().bottom]);
+      assert.ok(top >= ceiling - 1 && (isTall || end <= floor - (width > 768 ? 30 : 0)), `${text} at ${width} px: ${top} to ${end}, within ${ceiling} to ${floor}`);
+      await page.keyboard.press("Enter");
+      await page.locator("tr.detail").waitFor({ state: "detached" });
+    }
+  }
+  unproblematic(page);
+});
+
 test("Tab reaches the tools, the rows that are open, and nothing twice", async (t) => {
   const { page } = await open(t, lines(50));
   await page.keyboard.press("j");
