@@ -358,11 +358,12 @@ const ACTIONS = {
 	up: () => table.move(-1),
 	search: () => at.search.focus(),
 	everything: () => narrow(EVERYTHING),
+	back: () => table.close() || narrow(EVERYTHING),
 	help: () => (at.keys.open ? at.keys.close() : at.keys.showModal()),
 	older,
 };
 
-const KEYS = { j: "down", k: "up", g: "newest", p: "pause", c: "clear", "/": "search", "?": "help", Escape: "everything" };
+const KEYS = { j: "down", k: "up", g: "newest", p: "pause", c: "clear", "/": "search", "?": "help", Escape: "back" };
 
 function pressed(event) {
 	const { key, target } = event;

@@ -102,6 +102,15 @@ export class Table {
 		this.focus(at < 0 ? 0 : at + by);
 	}
 
+	/** Whether there was an open row with the focus. */
+	close() {
+		const at = this.#at();
+		if (!this.shown[at]?.open) return false;
+		this.#toggle(this.shown[at]);
+		this.focus(at);
+		return true;
+	}
+
 	#click(target) {
 		const item = this.#itemOf(target);
 		const button = target.closest("button");

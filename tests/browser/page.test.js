@@ -384,6 +384,24 @@ test("what is opened comes into view, below its row's head", async (t) => {
   unproblematic(page);
 });
 
+test("Escape closes the open row that has the focus, and then the search", async (t) => {
+  const { page } = await open(t, lines(5));
+  await page.fill("#claude-live-search", 'prompt -"prompt 4"');
+  await settled(page, 4);
+  await page.locator(`${ROWS} .open`).nth(2).click();
+  await row(page, "prompt 2").click();
+  await page.locator(`${ROWS} .open`).nth(1).focus();
+  await page.keyboard.press("Tab");
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), "Copy prompt");
+  await page.keyboard.press("Escape");
+  assert.equal(await page.locator("tr.detail").count(), 1);
+  assert.equal(await page.evaluate(() => document.activeElement.closest("tr").querySelector(".said").textContent), "prompt 2");
+  await page.keyboard.press("Escape");
+  await settled(page, 5);
+  assert.equal(await page.locator("tr.detail").count(), 1);
+  unproblematic(page);
+});
+
 test("Tab reaches the tools, the rows that are open, and nothing twice", async (t) => {
   const { page } = await open(t, lines(50));
   await page.keyboard.press("j");
