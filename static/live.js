@@ -197,6 +197,8 @@ function drawRows() {
 	const wanted = there.filter(matcher(page.filter));
 	table.show(wanted.slice(0, page.isLoaded ? page.rows : SCREENFUL), Date.now(), page.left);
 	say(at.hidden, `${number(there.length - wanted.length)} hidden: show all`);
+	at.older.hidden = !page.isLoaded || (page.isWhole && wanted.length <= page.rows);
+	at.end.hidden = !at.older.hidden || !page.isWhole || feed.items.length < HELD;
 }
 
 function drawShape() {
@@ -222,7 +224,6 @@ function drawTools() {
 	say(at.new, `${number(waiting)} new`);
 	at.new.hidden = isPaused || !isReading || !waiting;
 	at.hidden.hidden = !toHash(filter);
-	at.older.hidden = (page.rows === HELD && page.isWhole) || items.length < FIRST;
 }
 
 function drawChoices() {

@@ -308,6 +308,33 @@ test("no more than 500 rows, and older events when they are asked for", async (t
   await page.click("#live-older");
   await settled(page, 1_000);
   assert.equal(await page.locator("#live-older").isVisible(), false);
+  assert.match(await page.textContent("main > p:not([hidden]).note"), /^The server keeps the newest 1,000 events; older prompts are only in the file\.$/);
+  unproblematic(page);
+});
+
+test("what is all there has no older events, and no word about a file that has more", async (t) => {
+  const { page, server, context } = await open(t, lines(200));
+  await settled(page, 200);
+  await page.locator("#live-older").click();
+  await page.locator("#live-older").waitFor({ state: "hidden" });
+  const gone = await tab(context, `${server.url}#project=/gone`);
+  await gone.locator("#live-empty", { hasText: "Nothing matches" }).waitFor();
+  await gone.locator("#live-older").waitFor({ state: "hidden" });
+  for (const one of [page, gone]) assert.equal(await one.locator("main > .note").isVisible(), false);
+  unproblematic(page, gone);
+});
+
+test("between 200 and 500 rows older events are offered once there are any", async (t) => {
+  const { page } = await open(t, lines(600));
+  await page.fill("#claude-live-search", "prompt");
+  await settled(page, 500);
+  assert.ok(await page.locator("#live-older").isVisible());
+  await page.fill("#claude-live-search", "nothing like this");
+  await page.locator("#live-older").waitFor({ state: "hidden" });
+  await page.fill("#claude-live-search", "prompt");
+  await page.click("#live-older");
+  await settled(page, 600);
+  await page.locator("#live-older").waitFor({ state: "hidden" });
 });
 
 test("the day's totals and the last hour come from all events held", async (t) => {
