@@ -117,11 +117,11 @@ export function hue(name) {
 	return (((hash >>> 8) % HUES) * 360) / HUES;
 }
 
+/** Blank lines are neither shown nor counted. */
 export function firstLines(text) {
-	const lines = text.trimEnd().split("\n");
-	const all = lines.slice(0, ROW_LINES).join("\n");
-	const head = clip(all, ROW_CHARS);
-	return { head, moreLines: lines.length - ROW_LINES, isCut: head !== lines.join("\n") };
+	const lines = text.trimEnd().split("\n").filter((line) => line.trim());
+	const head = clip(lines.slice(0, ROW_LINES).join("\n"), ROW_CHARS);
+	return { head, moreLines: lines.length - ROW_LINES, isCut: head !== text.trimEnd() };
 }
 
 /** Cuts no emoji in two. */

@@ -69,6 +69,11 @@ test("a row shows three lines and says how many more there are", () => {
   assert.equal(firstLines("x".repeat(200_000)).head.length, 601);
 });
 
+test("blank lines take no place in a row, and are there when it is opened", () => {
+  assert.deepEqual(firstLines("one\n\n \nfive\n\nseven\neight\n\nten"), { head: "one\nfive\nseven", moreLines: 2, isCut: true });
+  assert.deepEqual(firstLines("\n\nsame\n\nsame"), { head: "same\nsame", moreLines: -1, isCut: true });
+});
+
 test("an emoji is not cut in two", () => {
   assert.equal(clip("ab🚀c", 3), "ab…");
   assert.equal(clip("ab🚀c", 4), "ab🚀…");
