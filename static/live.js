@@ -21,6 +21,8 @@ const SCREENFUL = Math.ceil(innerHeight / 30);
 const RETRY_MS = 2_000;
 const TICK_MS = 1_000;
 const BODY_CHARS = 200;
+/** Who looks elsewhere for less was not away. */
+const AWAY_MS = 60_000;
 const NAME = document.title;
 
 const kept = memory();
@@ -42,7 +44,7 @@ const page = {
 	brokenSince: 0,
 	lastMs: 0,
 	/** When one last looked; 0 for never. */
-	left: Number(kept.claudeLiveLeft ?? 0),
+	left: leftSince(0),
 	unseen: 0,
 	notifies: kept.claudeLiveNotifies === "true",
 	/** @type {any} */
@@ -67,6 +69,12 @@ function memory() {
 	} catch {
 		return {};
 	}
+}
+
+/** When one went away, if that was long enough. */
+function leftSince(before) {
+	const left = Number(kept.claudeLiveLeft ?? 0);
+	return Date.now() - left < AWAY_MS ? before : left;
 }
 
 function heard(type, data) {
@@ -113,7 +121,8 @@ async function load(limit) {
 	const answer = await backlog(limit);
 	feed.load(answer, Date.now(), page.isPaused);
 	if (!page.isPaused) page.isWhole = limit === HELD || answer.events.length < limit;
-	page.lastMs ||= feed.items[0]?.ms ?? 0;
+	const now = Date.now();
+	page.lastMs = Math.max(page.lastMs, ...feed.items.map(({ ms }) => ms).filter((ms) => ms <= now));
 	page.earlier = [];
 	if (!page.isLoaded) await paint();
 	draw();
@@ -325,7 +334,7 @@ function leave() {
 /** Nothing is drawn for nobody; a mark says where one was. */
 function looked() {
 	if (document.hidden) return leave();
-	if (feed.waiting) page.left = Number(kept.claudeLiveLeft);
+	if (feed.waiting) page.left = leftSince(page.left);
 	page.unseen = 0;
 	flush();
 	stream.hurry();

@@ -442,17 +442,22 @@ test("Tab reaches the tools, the rows that are open, and nothing twice", async (
 });
 
 test("a hidden tab counts what is new in its title and marks where one was", async (t) => {
-  const { dir, page } = await open(t, lines(3));
+  const { dir, page } = await open(t, lines(3, "prompt", { timestamp: Date.now() - 120_000 }));
   const hide = (hidden) => page.evaluate((hidden) => {
     Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
     document.dispatchEvent(new Event("visibilitychange", { bubbles: true }));
   }, hidden);
   await hide(true);
-  const left = await page.evaluate(() => Date.now());
-  await until("a later millisecond", async () => Date.now() > left + 1);
-  await append(dir, ...lines(4, "away"));
-  await until("the title counts", async () => (await page.title()) === "(4) claude-live");
-  assert.equal(await page.locator(ROWS).count(), 3);
+  await append(dir, line("at once"));
+  await until("the title counts", async () => (await page.title()) === "(1) claude-live");
+  await hide(false);
+  await settled(page, 4);
+  assert.equal(await page.locator(`${ROWS}[data-left]`).count(), 0);
+  await hide(true);
+  await page.evaluate(() => (localStorage.claudeLiveLeft -= 61_000));
+  await append(dir, ...lines(3, "away"));
+  await until("the title counts", async () => (await page.title()) === "(3) claude-live");
+  assert.equal(await page.locator(ROWS).count(), 4);
   await hide(false);
   await settled(page, 7);
   assert.equal(await page.title(), "claude-live");
@@ -461,14 +466,16 @@ test("a hidden tab counts what is new in its title and marks where one was", asy
   assert.match(await mark.getAttribute("data-left"), /^you were last here at /);
 });
 
-test("the next visit begins with a mark where the last one ended", async (t) => {
-  const { dir, page, context, server } = await open(t, lines(3));
+test("the next visit begins with a mark where the last one ended, if it is a minute later", async (t) => {
+  const { dir, page, context, server } = await open(t, lines(3, "prompt", { timestamp: Date.now() - 120_000 }));
+  await append(dir, line("at once", { timestamp: Date.now() + 5_000 }));
+  await page.reload();
+  await sees(page, "at once");
+  assert.equal(await page.locator(`${ROWS}[data-left]`).count(), 0);
   await page.close({ runBeforeUnload: false });
-  const left = Date.now();
-  await until("a later millisecond", async () => Date.now() > left + 1);
-  await append(dir, line("away"));
+  await context.addInitScript(() => (localStorage.claudeLiveLeft = Date.now() - 61_000));
   const again = await tab(context, server.url);
-  await sees(again, "away");
+  await sees(again, "at once");
   assert.equal(await again.locator(`${ROWS}[data-left] .said`).textContent(), "prompt 2");
 });
 
@@ -511,6 +518,16 @@ test("the quiet line says what is followed and how far", async (t) => {
   assert.ok(shown.includes(`${join(dir, "history.jsonl")} ${size} B of ${size} B read`), shown);
   assert.match(shown, /2 rows shown/);
   assert.doesNotMatch(shown, /too long/);
+});
+
+test("the quiet line says when something last happened, whatever the newest line says", async (t) => {
+  const now = Date.now();
+  const texts = [line("recent", { timestamp: now - 3 * 3_600_000 }), line("tomorrow", { timestamp: now + 86_400_000 }), line("old", { timestamp: now - 400 * 86_400_000 })];
+  const { page, dir } = await open(t, texts);
+  const status = page.locator("#live-status");
+  await status.filter({ hasText: "last event 3h ago" }).waitFor();
+  await append(dir, line("older still", { timestamp: now - 500 * 86_400_000 }));
+  await status.filter({ hasText: "last event now" }).waitFor();
 });
 
 test("the page weighs under 60 KB", async (t) => {
