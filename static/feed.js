@@ -53,16 +53,21 @@ export class Feed {
 		this.waiting = 0;
 	}
 
-	/** Overtaken answers are ignored. @param {Backlog} backlog */
+	/** Overtaken answers are ignored. While paused, what is gone goes; what is new waits. @param {Backlog} backlog */
 	load({ events, lastEventId }, now, isPaused = false) {
 		if (lastEventId < this.#backlogId) return;
 		const known = finder(this.items.filter(isHistory));
 		const lines = events.map((event) => Object.assign(known(event) ?? item(event, now), { id: event.id, event }));
 		const stays = (other) => !isHistory(other) || other.id > lastEventId;
+		const there = new Set(lines);
 		this.pending = this.pending.filter(stays);
-		this.waiting = this.pending.length + lines.filter((line) => !this.items.includes(line)).length;
+		this.items = this.items.filter((old) => there.has(old) || stays(old));
+		const shown = new Set(this.items);
+		const fresh = lines.slice(0, lines.findLastIndex((line) => shown.has(line)) + 1 || lines.length);
+		this.waiting = this.pending.length + fresh.filter((line) => !shown.has(line)).length;
 		this.#replace = () => {
-			this.items = bounded(this.items.filter(stays).concat(lines));
+			const held = new Set(this.items.filter(isHistory).map(({ id }) => id));
+			this.items = bounded(this.items.concat(lines.filter(({ id }) => !held.has(id))));
 			this.waiting = this.pending.length;
 			this.#replace = () => {};
 		};

@@ -57,6 +57,24 @@ function prompt({ parseError, rawLine, summary }) {
 	return [text.startsWith("!") ? "shell" : "prompt", text.trim() ? text : "(empty prompt)"];
 }
 
+const PASTED = /\[Pasted text #(\d+)[^\]]*\]/g;
+
+/** As it was typed, with the pasted texts that the line has. @param {LiveEvent} event */
+export function promptOf({ data }) {
+	const pasted = data?.json?.pastedContents ?? {};
+	return (data?.summary?.display ?? "").replace(PASTED, (chip, key) => (Object.hasOwn(pasted, key) && typeof pasted[key]?.content === "string" ? pasted[key].content : chip));
+}
+
+/** Controls could end a line in a terminal, so these have no command. */
+const CONTROL = /[\0-\x1F\x7F-\x9F]/;
+const SESSION_ID = /^\w[\w-]*$/;
+
+/** For a POSIX shell; empty where there is none. @param {Item} item */
+export function resumeOf({ project, session }) {
+	if (!SESSION_ID.test(session) || CONTROL.test(project)) return "";
+	return `${project && `cd '${project.replaceAll("'", "'\\''")}' && `}claude --resume ${session}`;
+}
+
 export const isHistory = ({ event }) => event.type === "history.append";
 
 /** Whether a person typed it. */
@@ -99,11 +117,11 @@ export function hue(name) {
 	return (((hash >>> 8) % HUES) * 360) / HUES;
 }
 
+/** Blank lines are neither shown nor counted. */
 export function firstLines(text) {
-	const lines = text.trimEnd().split("\n");
-	const all = lines.slice(0, ROW_LINES).join("\n");
-	const head = clip(all, ROW_CHARS);
-	return { head, moreLines: lines.length - ROW_LINES, isCut: head !== lines.join("\n") };
+	const lines = text.trimEnd().split("\n").filter((line) => line.trim());
+	const head = clip(lines.slice(0, ROW_LINES).join("\n"), ROW_CHARS);
+	return { head, moreLines: lines.length - ROW_LINES, isCut: head !== text.trimEnd() };
 }
 
 /** Cuts no emoji in two. */
@@ -112,25 +130,39 @@ export function clip(text, chars) {
 	return text.slice(0, chars).replace(/[\uD800-\uDBFF]$/, "") + "…";
 }
 
-export const brief = (text, chars = NAME_CHARS) => masked(clip(text, chars));
+/** For where nothing can be marked. */
+export const brief = (text, chars = NAME_CHARS) => masked(clip(text, chars)).replace(ODD, codeOf);
 
-/** Placeholders, `code`, and characters that do not show or act on the text around them. */
-const SPECIAL =
-	/\[(?<chip>Pasted text #\d+(?: \+\d+ lines)?|(?:Image|Audio) #\d+|\.{3}Truncated text #\d+ \+\d+ lines\.{3})\]|`(?<code>[^`\n]{1,200})`|(?<odd>[\0-\x08\x0B-\x1F\x7F-\x9F\u061C\u200B\u200E\u200F\u2028-\u202E\u2060-\u206F\uFEFF]{1,40})/g;
+/** Show nothing or act on the text around them; the joiners of emoji and scripts do not. */
+const UNSEEN = String.raw`\0-\x08\x0B-\x1F\x7F-\x9F\xAD\u061C\u180E\u200B\u200E\u200F\u2028-\u202E\u2060-\u206F\uFEFF\uFFF9-\uFFFB`;
+const TAGS = String.raw`\u{E0000}-\u{E007F}`;
+/** Tags spell the flags of regions behind a black one. */
+const ODD = new RegExp(String.raw`(?:[${UNSEEN}]|(?<!\u{1F3F4}[${TAGS}]{0,7})[${TAGS}]){1,40}`, "gu");
+
+/** Placeholders and `code`. */
+const SPECIAL = new RegExp(
+	String.raw`\[(?<chip>Pasted text #\d+(?: \+\d+ lines)?|(?:Image|Audio) #\d+|\.{3}Truncated text #\d+ \+\d+ lines\.{3})\]|\x60(?<code>[^\x60\n${UNSEEN}${TAGS}]{1,200})\x60`,
+	"gu",
+);
 
 /** @param {string} text @returns {Piece[]} secrets, and what `between` finds in the rest */
 export function pieces(text, between = special) {
 	return split(text, secrets(text), between, ({ name }, part) => ({ kind: "secret", text: part, name }));
 }
 
-export const verbatim = (text) => [{ kind: "text", text }];
+/** Only what does not show is found. */
+export const verbatim = (text) => split(text, spansOf(text, ODD), asText, (_, odd) => ({ kind: "odd", text: codeOf(odd) }));
 
 function special(text) {
-	const found = Array.from(text.matchAll(SPECIAL), ({ 0: all, index, groups }) => ({ start: index, end: index + all.length, ...groups }));
-	return split(text, found, verbatim, ({ chip, code, odd }) => {
-		if (odd) return { kind: "odd", text: `U+${odd.charCodeAt(0).toString(16)}` };
-		return chip ? { kind: "chip", text: chip } : { kind: "code", text: code };
-	});
+	return split(text, spansOf(text, SPECIAL), verbatim, ({ chip, code }) => (chip ? { kind: "chip", text: chip } : { kind: "code", text: code }));
+}
+
+const asText = (text) => [{ kind: "text", text }];
+const codeOf = (odd) => `U+${odd.codePointAt(0).toString(16)}`;
+
+/** @returns {any[]} */
+function spansOf(text, shape) {
+	return Array.from(text.matchAll(shape), ({ 0: all, index, groups }) => ({ start: index, end: index + all.length, ...groups }));
 }
 
 function split(text, spans, between, within) {

@@ -21,6 +21,8 @@ const SCREENFUL = Math.ceil(innerHeight / 30);
 const RETRY_MS = 2_000;
 const TICK_MS = 1_000;
 const BODY_CHARS = 200;
+/** Who looks elsewhere for less was not away. */
+const AWAY_MS = 60_000;
 const NAME = document.title;
 
 const kept = memory();
@@ -42,7 +44,7 @@ const page = {
 	brokenSince: 0,
 	lastMs: 0,
 	/** When one last looked; 0 for never. */
-	left: Number(kept.claudeLiveLeft ?? 0),
+	left: leftSince(0),
 	unseen: 0,
 	notifies: kept.claudeLiveNotifies === "true",
 	/** @type {any} */
@@ -54,7 +56,7 @@ const page = {
 const feed = new Feed();
 const table = new Table(at.table.tBodies[0], (field, value) => narrow({ [field]: page.filter[field] === value ? "" : value }));
 const chart = new Chart(at.chart, goTo);
-const reload = batch(() => load(Math.max(FIRST, feed.items.filter(isHistory).length)).catch(() => setTimeout(reload, RETRY_MS)));
+const reload = batch(() => load(reach()).catch(() => setTimeout(reload, RETRY_MS)));
 const stream = new Stream({ event: heard, state: stateChanged, reload, lastId: () => feed.lastId });
 const poke = batch(flush);
 const askHealth = batch(readHealth);
@@ -67,6 +69,12 @@ function memory() {
 	} catch {
 		return {};
 	}
+}
+
+/** When one went away, if that was long enough. */
+function leftSince(before) {
+	const left = Number(kept.claudeLiveLeft ?? 0);
+	return Date.now() - left < AWAY_MS ? before : left;
 }
 
 function heard(type, data) {
@@ -106,15 +114,20 @@ async function backlog(limit) {
 	return answer.json();
 }
 
+/** While paused, more can wait than is shown: only the whole tells what is gone. */
+const reach = () => (page.isPaused ? HELD : Math.max(FIRST, feed.items.filter(isHistory).length));
+
 async function load(limit) {
-	feed.load(await backlog(limit), Date.now(), page.isPaused);
-	page.isWhole = limit === HELD;
-	page.lastMs ||= feed.items[0]?.ms ?? 0;
+	const answer = await backlog(limit);
+	feed.load(answer, Date.now(), page.isPaused);
+	if (!page.isPaused) page.isWhole = limit === HELD || answer.events.length < limit;
+	const now = Date.now();
+	page.lastMs = Math.max(page.lastMs, ...feed.items.map(({ ms }) => ms).filter((ms) => ms <= now));
 	page.earlier = [];
 	if (!page.isLoaded) await paint();
 	draw();
 	if (toHash(page.filter)) extend();
-	else if (limit < HELD && feed.items.length >= limit && today(feed.items, Date.now()).isPartial) loadEarlier();
+	else if (!page.isWhole && today(feed.items, Date.now()).isPartial) loadEarlier();
 }
 
 /** Rows alone. What is hidden has no frames. */
@@ -153,7 +166,7 @@ async function start() {
 
 /** Search looks through all that the server has. */
 async function extend() {
-	if (page.isWhole || feed.items.length < FIRST) return;
+	if (page.isWhole || !page.isLoaded) return;
 	page.isWhole = true;
 	feed.extend(await readOlder());
 	page.earlier = [];
@@ -193,6 +206,8 @@ function drawRows() {
 	const wanted = there.filter(matcher(page.filter));
 	table.show(wanted.slice(0, page.isLoaded ? page.rows : SCREENFUL), Date.now(), page.left);
 	say(at.hidden, `${number(there.length - wanted.length)} hidden: show all`);
+	at.older.hidden = !page.isLoaded || (page.isWhole && wanted.length <= page.rows);
+	at.end.hidden = !at.older.hidden || !page.isWhole || feed.items.length < HELD;
 }
 
 function drawShape() {
@@ -218,7 +233,6 @@ function drawTools() {
 	say(at.new, `${number(waiting)} new`);
 	at.new.hidden = isPaused || !isReading || !waiting;
 	at.hidden.hidden = !toHash(filter);
-	at.older.hidden = (page.rows === HELD && page.isWhole) || items.length < FIRST;
 }
 
 function drawChoices() {
@@ -320,7 +334,7 @@ function leave() {
 /** Nothing is drawn for nobody; a mark says where one was. */
 function looked() {
 	if (document.hidden) return leave();
-	if (feed.waiting) page.left = Number(kept.claudeLiveLeft);
+	if (feed.waiting) page.left = leftSince(page.left);
 	page.unseen = 0;
 	flush();
 	stream.hurry();
@@ -354,11 +368,12 @@ const ACTIONS = {
 	up: () => table.move(-1),
 	search: () => at.search.focus(),
 	everything: () => narrow(EVERYTHING),
+	back: () => table.close() || narrow(EVERYTHING),
 	help: () => (at.keys.open ? at.keys.close() : at.keys.showModal()),
 	older,
 };
 
-const KEYS = { j: "down", k: "up", g: "newest", p: "pause", c: "clear", "/": "search", "?": "help", Escape: "everything" };
+const KEYS = { j: "down", k: "up", g: "newest", p: "pause", c: "clear", "/": "search", "?": "help", Escape: "back" };
 
 function pressed(event) {
 	const { key, target } = event;

@@ -4,9 +4,9 @@
  * Invariant: knows items and nodes, no state of the page.
  */
 import { el, flat, mark, say } from "./dom.js";
-import { KINDS, ago, brief, clip, clock, exact, firstLines, hue, lastSegment, number, pieces, plural, shortId, verbatim } from "./format.js";
+import { KINDS, ago, brief, clip, clock, exact, firstLines, hue, lastSegment, number, pieces, plural, promptOf, resumeOf, shortId, verbatim } from "./format.js";
 import { pretty, tree } from "./json.js";
-import { masked, tells } from "./secrets.js";
+import { tells } from "./secrets.js";
 
 /** What is longer is cut until "show all". */
 const STRING_CHARS = 400;
@@ -14,6 +14,7 @@ const TEXT_CHARS = 2_000;
 /** Of a tree, at first. */
 const ITEMS = 100;
 const LEVELS = 4;
+const TITLE_CHARS = 4_000;
 const SAID_MS = 1_500;
 
 /** What a click on a button puts where. @type {WeakMap<Element, any>} */
@@ -101,13 +102,22 @@ export class Table {
 		this.focus(at < 0 ? 0 : at + by);
 	}
 
+	/** Whether there was an open row with the focus. */
+	close() {
+		const at = this.#at();
+		if (!this.shown[at]?.open) return false;
+		this.#toggle(this.shown[at]);
+		this.focus(at);
+		return true;
+	}
+
 	#click(target) {
 		const item = this.#itemOf(target);
 		const button = target.closest("button");
 		const { pick, copy } = button?.dataset ?? {};
 		if (button && hidden.has(button)) reveal(button);
 		else if (pick) this.pick(pick, item[pick]);
-		else if (copy) copyFrom(button, copy === "raw" ? raw(item) : pretty(raw(item)));
+		else if (copy) copyFrom(button, COPIES[copy][1](item));
 		else if (button || !(target.closest(".detail") || String(getSelection()))) this.#toggle(item);
 	}
 
@@ -117,8 +127,10 @@ export class Table {
 		item.open = !item.open;
 		mark(row.tr.querySelector(".open"), "aria-expanded", String(item.open));
 		row.detail?.remove();
-		row.detail = item.open && makeDetail(item);
-		if (row.detail) row.tr.after(row.detail);
+		row.detail = item.open ? makeDetail(item) : undefined;
+		if (!row.detail) return;
+		row.tr.after(row.detail);
+		for (const part of [row.detail, row.tr]) part.scrollIntoView({ block: "nearest" });
 	}
 }
 
@@ -143,7 +155,7 @@ function button(label, props) {
 }
 
 function pick(field, value, label) {
-	return button(brief(label), { class: "pick", tabindex: -1, "data-pick": field, title: masked(value), "--hue": hue(value) });
+	return button(brief(label), { class: "pick", tabindex: -1, "data-pick": field, title: brief(value, TITLE_CHARS), "--hue": hue(value) });
 }
 
 function said({ text, event }) {
@@ -156,18 +168,19 @@ function said({ text, event }) {
 	];
 }
 
-function spans(text, between) {
-	return pieces(text, between).map(({ kind, text, name }) => {
+const spans = (text) => nodes(pieces(text));
+const plain = (text) => nodes(pieces(text, verbatim));
+
+function nodes(found) {
+	return found.map(({ kind, text, name }) => {
 		if (kind === "text") return text;
 		return kind === "secret" ? cover(text, name) : el(kind === "code" ? "code" : "span", { class: kind }, text);
 	});
 }
 
-const plain = (text) => spans(text, verbatim);
-
 function cover(text, name) {
 	const show = button("••••••", { class: "secret", title: `Looks like a secret (${name}): show` });
-	return hide(show, () => text, show);
+	return hide(show, () => nodes(verbatim(text)), show);
 }
 
 /** A click on `show` puts what `make` gives in the place of the rest. */
@@ -191,6 +204,14 @@ function long(text, chars, make) {
 
 const raw = ({ event }) => event.data?.rawLine ?? JSON.stringify(event);
 
+/** What a button copies, and whether it is there, where that is more than an empty text. @type {Record<string, [string, (item: Item) => string, ((item: Item) => any)?]>} */
+const COPIES = {
+	prompt: ["Copy prompt", ({ event }) => promptOf(event)],
+	resume: ["Copy resume command", resumeOf],
+	raw: ["Copy raw line", raw],
+	json: ["Copy JSON", (item) => pretty(raw(item)), ({ event }) => !event.data?.parseError],
+};
+
 function makeDetail(item) {
 	const { parseError, json } = item.event.data ?? {};
 	const whole = !parseError && firstLines(item.text).isCut && el("p", { class: "whole", dir: "auto" }, long(item.text, TEXT_CHARS, spans));
@@ -198,18 +219,19 @@ function makeDetail(item) {
 	return el("tr", { class: "detail" }, el("td", { colspan: 6 }, facts(item), whole, pasted(json?.pastedContents), all));
 }
 
-function facts({ ms, project, session, event }) {
+function facts(item) {
+	const { ms, project, session, event } = item;
 	const { offset, parseError } = event.data ?? {};
 	const known = [exact(ms), project, session, offset >= 0 && `at byte ${number(offset)}`, parseError];
-	const copies = [button("Copy raw line", { "data-copy": "raw" }), !parseError && button("Copy JSON", { "data-copy": "json" })];
+	const copies = Object.entries(COPIES).map(([copy, [label, text, isThere = text]]) => isThere(item) && button(label, { "data-copy": copy }));
 	return el("div", { class: "facts" }, flat(known).map((fact) => el("span", {}, plain(fact))), el("span", { class: "actions" }, copies));
 }
 
 function pasted(contents) {
 	return Object.entries(contents ?? {}).map(([key, paste]) => {
 		const { content, contentHash } = paste ?? {};
-		const text = typeof content === "string" ? long(content, TEXT_CHARS, plain) : contentHash && `in paste-cache/${contentHash}.txt, which is not read`;
-		return text && el("details", { open: true }, el("summary", {}, `Pasted text #${key}`), el("pre", { dir: "auto" }, text));
+		const text = typeof content === "string" ? long(content, TEXT_CHARS, plain) : contentHash && plain(`in paste-cache/${contentHash}.txt, which is not read`);
+		return text && el("details", { open: true }, el("summary", {}, plain(`Pasted text #${key}`)), el("pre", { dir: "auto" }, text));
 	});
 }
 

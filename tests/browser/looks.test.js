@@ -60,10 +60,15 @@ test("hostile lines are text: nothing runs, nothing is wider than the page, the 
   unproblematic(page);
 });
 
-test("a row does not grow with its line", async (t) => {
-  const { page } = await open(t, hostile());
-  const heights = await page.$$eval(ROWS, (rows) => rows.map((row) => row.getBoundingClientRect().height));
-  assert.ok(Math.max(...heights) < 200, String(heights));
+test("a row does not grow with its line, until it is opened", async (t) => {
+  const { page } = await open(t, [...hostile(), line("word ".repeat(100))]);
+  const heights = () => page.$$eval(ROWS, (rows) => rows.map((row) => row.querySelector(".what").getBoundingClientRect().height));
+  for (const width of [...WIDTHS, 320]) {
+    await page.setViewportSize({ width, height: 800 });
+    assert.ok(Math.max(...(await heights())) < 110, `${width} px: ${await heights()}`);
+  }
+  await page.locator(`${ROWS} .open`).first().click();
+  assert.ok((await heights())[0] > 150);
 });
 
 for (const scheme of ["light", "dark"]) {
@@ -100,6 +105,42 @@ test("nothing scrolls sideways at any width, with rows open, filtered and offlin
   for (const width of [...WIDTHS, 320]) {
     await page.setViewportSize({ width, height: 800 });
     assert.equal(await overflow(page), 0, `${width} px`);
+  }
+});
+
+test("on a telephone the tools keep their place whatever the badge says, and no word is cut", async (t) => {
+  const far = { project: "/home/demo/a-project-of-a-long-name", sessionId: "77777777-2222-4a7e-9c11-3f1f0a2b0002" };
+  const { server, page } = await open(t, [...lines(1_000), line("x", far)]);
+  const top = () => page.locator("table").evaluate((table) => table.getBoundingClientRect().top);
+  const rows = (choice) => page.locator(choice).evaluateAll((nodes) => nodes.map((node) => {
+    const range = document.createRange();
+    range.selectNodeContents(node);
+    return [node.textContent, new Set(Array.from(range.getClientRects(), ({ bottom }) => Math.round(bottom))).size];
+  }));
+  const places = new Map();
+  for (const width of [390, 320]) {
+    await page.setViewportSize({ width, height: 844 });
+    places.set(width, await top());
+    await page.locator("#claude-live-conn").evaluate((badge) => (badge.textContent = "connecting…"));
+    assert.equal(await top(), places.get(width), `connecting at ${width} px`);
+    for (const [text, count] of await rows("header button, dd, .tools button:not([hidden])")) assert.equal(count, 1, `${text} at ${width} px`);
+    assert.equal(new Set(await page.$$eval("header > *", (nodes) => nodes.filter(({ hidden }) => !hidden).map((node) => Math.round(node.getBoundingClientRect().top + node.getBoundingClientRect().bottom)))).size, 1);
+    const tight = await page.$$eval(".tools select", (selects) => selects.filter((select) => {
+      const twin = document.createElement("select");
+      twin.append(select.selectedOptions[0].cloneNode(true));
+      twin.style.cssText = "position: absolute; width: max-content; padding: .3rem; flex: none";
+      document.body.append(twin);
+      const needed = twin.getBoundingClientRect().width;
+      twin.remove();
+      return needed > select.getBoundingClientRect().width;
+    }).map(({ id }) => id));
+    assert.deepEqual(tight, [], `${width} px`);
+  }
+  await server.stop();
+  await inState(page, "reconnecting");
+  for (const [width, before] of places) {
+    await page.setViewportSize({ width, height: 844 });
+    assert.equal(await top(), before, `reconnecting at ${width} px`);
   }
 });
 

@@ -55,8 +55,10 @@ test("open rows show the line as it is spelled and stay open while others arrive
   await sees(page, "later 29");
   assert.equal(await page.locator("tr.detail").count(), 2);
   assert.ok(await node.evaluate((detail) => detail.isConnected && detail.previousElementSibling.textContent.includes("odd")));
-  await row(page, "odd").click();
-  assert.equal(await page.locator("tr.detail").count(), 1);
+  for (const count of [1, 2, 1]) {
+    await row(page, "odd").click();
+    assert.equal(await page.locator("tr.detail").count(), count);
+  }
   unproblematic(page);
 });
 
@@ -85,6 +87,35 @@ test("the raw line and the JSON can be copied", async (t) => {
   assert.equal(await page.evaluate(() => navigator.clipboard.readText()), text);
   await page.getByText("Copy JSON").click();
   await until("the JSON", async () => (await page.evaluate(() => navigator.clipboard.readText())) === '{\n  "display": "copy me",\n  "big": 12345678901234567890\n}');
+  unproblematic(page);
+});
+
+test("the prompt and the command that resumes its session can be copied, where they are there", async (t) => {
+  const texts = ["{\"cut", line("no session", { sessionId: undefined }), line("see [Pasted text #1 +1 lines]", { project: "/it's", sessionId: "abc", pastedContents: { 1: { content: "this" } } })];
+  const { page } = await open(t, texts, { permissions: ["clipboard-read", "clipboard-write"] });
+  await page.$$eval(`${ROWS} .open`, (buttons) => buttons.forEach((button) => button.click()));
+  const labels = await page.$$eval(".actions", (all) => all.map((actions) => Array.from(actions.children, ({ textContent }) => textContent)));
+  const [prompt, resume, ...rest] = labels[0];
+  assert.deepEqual(labels, [["Copy prompt", "Copy resume command", "Copy raw line", "Copy JSON"], [prompt, ...rest], [rest[0]]]);
+  for (const [label, text] of [[prompt, "see this"], [resume, "cd '/it'\\''s' && claude --resume abc"]]) {
+    await page.getByText(label).first().click();
+    await until(label, async () => (await page.evaluate(() => navigator.clipboard.readText())) === text);
+  }
+  unproblematic(page);
+});
+
+test("an open row marks what does not show in all its texts, and copies the true ones", async (t) => {
+  const odd = "evil\u202Egnp.exe";
+  const text = line(`a\nb\nc\n\`${odd}\`\n[Pasted text #1]`, { pastedContents: { 1: { content: `${odd}\u001b[31m` } }, project: `/p/${odd}`, [odd]: `password=${odd}9` });
+  const { page } = await open(t, [text], { permissions: ["clipboard-read", "clipboard-write"] });
+  await page.locator(`${ROWS} .open`).click();
+  const detail = page.locator("tr.detail");
+  for (const secret of await detail.locator(".secret").all()) await secret.click();
+  for (const place of [".facts", ".whole", "pre", ".json .key", ".json .string"]) assert.ok((await detail.locator(`${place} .odd`, { hasText: "U+202e" }).count()) > 0, place);
+  assert.doesNotMatch(await page.locator("body").innerText(), /[\u202E\u001B]/);
+  assert.ok(!(await page.locator(`${ROWS} .pick`).first().getAttribute("title")).includes("\u202E"));
+  await page.getByText("Copy raw line").click();
+  await until("the raw line", async () => (await page.evaluate(() => navigator.clipboard.readText())) === text);
   unproblematic(page);
 });
 
@@ -150,11 +181,15 @@ test("a paused page counts what waits, and shows it when it goes on", async (t) 
   assert.equal(await page.textContent("#claude-live-pause"), "Pause");
 });
 
-test("a paused page stays as it is over a restart and a purge, and is right when it goes on", async (t) => {
+test("a paused page loses what is purged at once, and nothing else changes until it goes on", async (t) => {
   const texts = lines(5);
   const { dir, server, page } = await open(t, texts);
-  const before = await said(page);
   await page.click("#claude-live-pause");
+  await page.locator(ROWS).first().click();
+  await write(dir, ...texts.slice(0, 4));
+  await until("that the purged prompt leaves", async () => !(await page.content()).includes("prompt 4"));
+  assert.deepEqual(await said(page), ["prompt 3", "prompt 2", "prompt 1", "prompt 0"]);
+  assert.equal(await page.textContent("#claude-live-pause"), "Resume · 1 waiting");
   await server.stop();
   await inState(page, "reconnecting");
   await write(dir, ...texts.slice(0, 3), ...lines(2, "after"));
@@ -162,12 +197,27 @@ test("a paused page stays as it is over a restart and a purge, and is right when
   await inState(page, "live");
   await page.locator("#claude-live-pause", { hasText: "waiting" }).waitFor();
   await append(dir, line("last"));
-  await until("all that waits is counted", async () => (await page.textContent("#claude-live-pause")) === "Resume · 4 waiting");
-  assert.deepEqual(await said(page), before);
+  await until("all that waits is counted", async () => (await page.textContent("#claude-live-pause")) === "Resume · 5 waiting");
+  assert.deepEqual(await said(page), ["prompt 2", "prompt 1", "prompt 0"]);
   await page.click("#claude-live-pause");
   await sees(page, "last");
   const notice = "claude-live was restarted or far ahead; the rows are up to date";
-  assert.deepEqual(await said(page), ["last", notice, "after 1", "after 0", "prompt 2", "prompt 1", "prompt 0"]);
+  assert.deepEqual((await said(page)).filter((text) => !text.startsWith("the history file was")), ["last", notice, "after 1", "after 0", "prompt 2", "prompt 1", "prompt 0"]);
+  unproblematic(page);
+});
+
+test("a history that is rewritten while paused does not hide older prompts for good", async (t) => {
+  const texts = lines(400);
+  const { dir, page } = await open(t, texts);
+  await page.click("#claude-live-pause");
+  await write(dir, ...texts.slice(1, -1));
+  await settled(page, 199);
+  assert.equal(await page.textContent("#claude-live-pause"), "Resume · 1 waiting");
+  await page.fill("#claude-live-search", '"prompt 7"');
+  await sees(page, "prompt 7");
+  await page.fill("#claude-live-search", "");
+  await page.click("#claude-live-pause");
+  await settled(page, 399);
   unproblematic(page);
 });
 
@@ -258,6 +308,33 @@ test("no more than 500 rows, and older events when they are asked for", async (t
   await page.click("#live-older");
   await settled(page, 1_000);
   assert.equal(await page.locator("#live-older").isVisible(), false);
+  assert.match(await page.textContent("main > p:not([hidden]).note"), /^The server keeps the newest 1,000 events; older prompts are only in the file\.$/);
+  unproblematic(page);
+});
+
+test("what is all there has no older events, and no word about a file that has more", async (t) => {
+  const { page, server, context } = await open(t, lines(200));
+  await settled(page, 200);
+  await page.locator("#live-older").click();
+  await page.locator("#live-older").waitFor({ state: "hidden" });
+  const gone = await tab(context, `${server.url}#project=/gone`);
+  await gone.locator("#live-empty", { hasText: "Nothing matches" }).waitFor();
+  await gone.locator("#live-older").waitFor({ state: "hidden" });
+  for (const one of [page, gone]) assert.equal(await one.locator("main > .note").isVisible(), false);
+  unproblematic(page, gone);
+});
+
+test("between 200 and 500 rows older events are offered once there are any", async (t) => {
+  const { page } = await open(t, lines(600));
+  await page.fill("#claude-live-search", "prompt");
+  await settled(page, 500);
+  assert.ok(await page.locator("#live-older").isVisible());
+  await page.fill("#claude-live-search", "nothing like this");
+  await page.locator("#live-older").waitFor({ state: "hidden" });
+  await page.fill("#claude-live-search", "prompt");
+  await page.click("#live-older");
+  await settled(page, 600);
+  await page.locator("#live-older").waitFor({ state: "hidden" });
 });
 
 test("the day's totals and the last hour come from all events held", async (t) => {
@@ -315,6 +392,43 @@ test("everything is done by keyboard, and the focus is never lost", async (t) =>
   assert.equal(await page.inputValue("#claude-live-search"), "jkp");
 });
 
+test("what is opened comes into view, below its row's head", async (t) => {
+  const { page } = await open(t, [...lines(60), line("tall\n".repeat(200)), ...lines(60, "short")]);
+  for (const width of WIDTHS) {
+    await page.setViewportSize({ width, height: 800 });
+    for (const [text, isTall] of [["short 5", false], ["short 0", false], ["tall\ntall\ntall", true]]) {
+      const head = row(page, text);
+      await head.evaluate((tr) => scrollBy(0, tr.getBoundingClientRect().bottom - innerHeight + 45));
+      await head.locator(".open").evaluate((button) => button.focus({ preventScroll: true }));
+      await page.keyboard.press("Enter");
+      await page.locator("tr.detail").waitFor();
+      const [top, end, floor, ceiling] = await head.evaluate((tr) => [tr.getBoundingClientRect().top, tr.nextElementSibling.getBoundingClientRect().bottom, innerHeight, document.querySelector(".tools").getBoundingClientRect().bottom]);
+      assert.ok(top >= ceiling - 1 && (isTall || end <= floor - (width > 768 ? 30 : 0)), `${text} at ${width} px: ${top} to ${end}, within ${ceiling} to ${floor}`);
+      await page.keyboard.press("Enter");
+      await page.locator("tr.detail").waitFor({ state: "detached" });
+    }
+  }
+  unproblematic(page);
+});
+
+test("Escape closes the open row that has the focus, and then the search", async (t) => {
+  const { page } = await open(t, lines(5));
+  await page.fill("#claude-live-search", 'prompt -"prompt 4"');
+  await settled(page, 4);
+  await page.locator(`${ROWS} .open`).nth(2).click();
+  await row(page, "prompt 2").click();
+  await page.locator(`${ROWS} .open`).nth(1).focus();
+  await page.keyboard.press("Tab");
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), "Copy prompt");
+  await page.keyboard.press("Escape");
+  assert.equal(await page.locator("tr.detail").count(), 1);
+  assert.equal(await page.evaluate(() => document.activeElement.closest("tr").querySelector(".said").textContent), "prompt 2");
+  await page.keyboard.press("Escape");
+  await settled(page, 5);
+  assert.equal(await page.locator("tr.detail").count(), 1);
+  unproblematic(page);
+});
+
 test("Tab reaches the tools, the rows that are open, and nothing twice", async (t) => {
   const { page } = await open(t, lines(50));
   await page.keyboard.press("j");
@@ -324,21 +438,26 @@ test("Tab reaches the tools, the rows that are open, and nothing twice", async (
     await page.keyboard.press("Tab");
     stops.push(await page.evaluate(() => document.activeElement.id || document.activeElement.textContent.slice(0, 20)));
   }
-  for (const stop of ["Live", "live-chart", "claude-live-search", "live-kind", "claude-live-pause", "Copy raw line", "Copy JSON"]) assert.ok(stops.includes(stop), `${stop} in ${stops}`);
+  for (const stop of ["Live", "live-chart", "claude-live-search", "live-kind", "claude-live-pause", "Copy prompt", "Copy resume command", "Copy raw line", "Copy JSON"]) assert.ok(stops.includes(stop), `${stop} in ${stops}`);
 });
 
 test("a hidden tab counts what is new in its title and marks where one was", async (t) => {
-  const { dir, page } = await open(t, lines(3));
+  const { dir, page } = await open(t, lines(3, "prompt", { timestamp: Date.now() - 120_000 }));
   const hide = (hidden) => page.evaluate((hidden) => {
     Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
     document.dispatchEvent(new Event("visibilitychange", { bubbles: true }));
   }, hidden);
   await hide(true);
-  const left = await page.evaluate(() => Date.now());
-  await until("a later millisecond", async () => Date.now() > left + 1);
-  await append(dir, ...lines(4, "away"));
-  await until("the title counts", async () => (await page.title()) === "(4) claude-live");
-  assert.equal(await page.locator(ROWS).count(), 3);
+  await append(dir, line("at once"));
+  await until("the title counts", async () => (await page.title()) === "(1) claude-live");
+  await hide(false);
+  await settled(page, 4);
+  assert.equal(await page.locator(`${ROWS}[data-left]`).count(), 0);
+  await hide(true);
+  await page.evaluate(() => (localStorage.claudeLiveLeft -= 61_000));
+  await append(dir, ...lines(3, "away"));
+  await until("the title counts", async () => (await page.title()) === "(3) claude-live");
+  assert.equal(await page.locator(ROWS).count(), 4);
   await hide(false);
   await settled(page, 7);
   assert.equal(await page.title(), "claude-live");
@@ -347,14 +466,16 @@ test("a hidden tab counts what is new in its title and marks where one was", asy
   assert.match(await mark.getAttribute("data-left"), /^you were last here at /);
 });
 
-test("the next visit begins with a mark where the last one ended", async (t) => {
-  const { dir, page, context, server } = await open(t, lines(3));
+test("the next visit begins with a mark where the last one ended, if it is a minute later", async (t) => {
+  const { dir, page, context, server } = await open(t, lines(3, "prompt", { timestamp: Date.now() - 120_000 }));
+  await append(dir, line("at once", { timestamp: Date.now() + 5_000 }));
+  await page.reload();
+  await sees(page, "at once");
+  assert.equal(await page.locator(`${ROWS}[data-left]`).count(), 0);
   await page.close({ runBeforeUnload: false });
-  const left = Date.now();
-  await until("a later millisecond", async () => Date.now() > left + 1);
-  await append(dir, line("away"));
+  await context.addInitScript(() => (localStorage.claudeLiveLeft = Date.now() - 61_000));
   const again = await tab(context, server.url);
-  await sees(again, "away");
+  await sees(again, "at once");
   assert.equal(await again.locator(`${ROWS}[data-left] .said`).textContent(), "prompt 2");
 });
 
@@ -397,6 +518,16 @@ test("the quiet line says what is followed and how far", async (t) => {
   assert.ok(shown.includes(`${join(dir, "history.jsonl")} ${size} B of ${size} B read`), shown);
   assert.match(shown, /2 rows shown/);
   assert.doesNotMatch(shown, /too long/);
+});
+
+test("the quiet line says when something last happened, whatever the newest line says", async (t) => {
+  const now = Date.now();
+  const texts = [line("recent", { timestamp: now - 3 * 3_600_000 }), line("tomorrow", { timestamp: now + 86_400_000 }), line("old", { timestamp: now - 400 * 86_400_000 })];
+  const { page, dir } = await open(t, texts);
+  const status = page.locator("#live-status");
+  await status.filter({ hasText: "last event 3h ago" }).waitFor();
+  await append(dir, line("older still", { timestamp: now - 500 * 86_400_000 }));
+  await status.filter({ hasText: "last event now" }).waitFor();
 });
 
 test("the page weighs under 60 KB", async (t) => {

@@ -88,13 +88,32 @@ test("while paused a backlog that is read again waits, and is counted with what 
   feed.load(backlog(104, line(104, "e"), line(103, "d"), line(102, "c"), line(101, "a")), NOW, true);
   feed.accept(line(105, "f"), NOW);
   feed.accept(line(104, "e"), NOW);
-  assert.deepEqual(feed.items.map(({ text }) => text), ["c", "b", "a"]);
+  assert.deepEqual(feed.items.map(({ text }) => text), ["c", "a"]);
   assert.equal(feed.waiting, 4);
   feed.settle();
   assert.deepEqual(feed.items.map(({ text }) => text).filter((text) => text.length === 1), ["f", "e", "d", "c", "a"]);
   assert.deepEqual([feed.items.length, feed.waiting], [6, 0]);
   feed.settle();
   assert.equal(feed.items.length, 6);
+});
+
+test("while paused what is gone goes at once, what is new and what is older waits, and older is not counted", () => {
+  const feed = feedOf(line(7, "d"), line(6, "c"), line(5, "b"));
+  hear(feed, change(8));
+  feed.accept(notice(9, "history.reset"), NOW);
+  feed.load(backlog(10, line(10, "e"), line(7, "d"), line(5, "b"), line(4, "a")), NOW, true);
+  assert.deepEqual([ids(feed), feed.waiting], [[8, 7, 5], 2]);
+  feed.extend(feed.older(backlog(10, line(4, "a")), NOW));
+  const [older] = feed.items.slice(-1);
+  feed.settle();
+  assert.deepEqual([ids(feed), feed.waiting], [[10, 9, 8, 7, 5, 4], 0]);
+  assert.equal(feed.items.at(-1), older);
+});
+
+test("while paused a history that is gone leaves nothing", () => {
+  const feed = feedOf(line(2), line(1));
+  feed.load(backlog(3), NOW, true);
+  assert.deepEqual([ids(feed), feed.waiting], [[], 0]);
 });
 
 test("older events join what is held, and none twice", () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { ago, bytes, clip, firstLines, hue, item, lastSegment, pieces, plural, verbatim } from "../../static/format.js";
+import { ago, brief, bytes, clip, firstLines, hue, item, lastSegment, pieces, plural, promptOf, resumeOf, verbatim } from "../../static/format.js";
 
 const NOW = Date.parse("2026-11-23T12:00:00Z");
 const history = (data) => ({ id: 7, ts: "2026-11-23T11:59:00.000Z", type: "history.append", data: { rawLine: "{}", summary: {}, ...data } });
@@ -35,6 +35,21 @@ test("what a person typed is told from what the file merely holds", () => {
   assert.equal(item(history({ rawLine: "{\"display\":12}" }), NOW).kind, "other");
 });
 
+test("a prompt is copied with the pasted texts that its line has", () => {
+  const of = (display, pastedContents) => promptOf(history({ summary: { display }, json: { pastedContents } }));
+  assert.equal(of("a [Pasted text #1 +2 lines] b [Pasted text #2]", { 1: { content: "x\n$& y" }, 2: { content: "z" } }), "a x\n$& y b z");
+  for (const pasted of [undefined, null, "x", {}, { 1: null }, { 1: { contentHash: "9f" } }, { 1: { content: { a: 1 } } }]) assert.equal(of("[Pasted text #1]", pasted), "[Pasted text #1]");
+  assert.equal(promptOf(history({ parseError: "EOF", summary: {} })), "");
+  assert.equal(promptOf({ id: 1, ts: "", type: "file.changed", data: undefined }), "");
+});
+
+test("the command that resumes a session quotes its folder, and is not there where it could be another", () => {
+  const of = (project, session) => resumeOf({ project, session });
+  assert.equal(of("", "0b6f3c52-1111"), "claude --resume 0b6f3c52-1111");
+  assert.equal(of("/home/it's $(me) \"x\"\\", "a"), "cd '/home/it'\\''s $(me) \"x\"\\' && claude --resume a");
+  for (const [project, session] of [["/p", ""], ["/p", "-x"], ["/p", "a; rm"], ["/p", "a\n"], ["/p\n", "a"], ["/\u001b[201~", "a"]]) assert.equal(of(project, session), "", project + session);
+});
+
 test("the other types are rows too, and a type that is not known is shown as it is", () => {
   const of = (type, data) => item({ id: 1, ts: "2026-11-23T12:00:00Z", type, data }, NOW);
   assert.equal(of("file.changed", { path: "stats-cache.json", change: "modified", size: 2089 }).text, "stats-cache.json modified · 2.1 KB");
@@ -52,6 +67,11 @@ test("a row shows three lines and says how many more there are", () => {
   assert.deepEqual(firstLines("a\nb\nc\nd\ne\n"), { head: "a\nb\nc", moreLines: 2, isCut: true });
   assert.deepEqual(firstLines("a\nb\n\n"), { head: "a\nb", moreLines: -1, isCut: false });
   assert.equal(firstLines("x".repeat(200_000)).head.length, 601);
+});
+
+test("blank lines take no place in a row, and are there when it is opened", () => {
+  assert.deepEqual(firstLines("one\n\n \nfive\n\nseven\neight\n\nten"), { head: "one\nfive\nseven", moreLines: 2, isCut: true });
+  assert.deepEqual(firstLines("\n\nsame\n\nsame"), { head: "same\nsame", moreLines: -1, isCut: true });
 });
 
 test("an emoji is not cut in two", () => {
@@ -92,6 +112,24 @@ test("secrets are masked before anything else is looked for", () => {
   ]);
 });
 
-test("verbatim text keeps its brackets and backticks", () => {
+test("verbatim text keeps its brackets and backticks, and hides nothing", () => {
   assert.deepEqual(pieces("[Image #1] `x`", verbatim), [{ kind: "text", text: "[Image #1] `x`" }]);
+  assert.deepEqual(pieces("`x\u202Ey`", verbatim), [
+    { kind: "text", text: "`x" },
+    { kind: "odd", text: "U+202e" },
+    { kind: "text", text: "y`" },
+  ]);
+});
+
+test("what does not show is marked within backticks too, and in letters spelled as tags", () => {
+  const odd = (text) => pieces(text).filter(({ kind }) => kind !== "text").map(({ text }) => text);
+  assert.deepEqual(odd("`x\u2066y`"), ["U+2066"]);
+  assert.deepEqual(odd("a\u{E0061}\u{E0062}b\xADc\uFFF9"), ["U+e0061", "U+ad", "U+fff9"]);
+  assert.deepEqual(odd("\u{1F3F4}\u202E"), ["U+202e"]);
+  assert.deepEqual(odd("\u{1F3F4}\u{E0067}\u{E0062}\u{E0065}\u{E006E}\u{E0067}\u{E007F}"), []);
+  assert.equal(odd(`\u{1F3F4}${"\u{E0061}".repeat(20)}`).length, 1);
+});
+
+test("names hide nothing either", () => {
+  assert.equal(brief("gpj\u202Eexe"), "gpjU+202eexe");
 });
