@@ -121,13 +121,18 @@ async function load(limit) {
 	const answer = await backlog(limit);
 	feed.load(answer, Date.now(), page.isPaused);
 	if (!page.isPaused) page.isWhole = limit === HELD || answer.events.length < limit;
-	const now = Date.now();
-	page.lastMs = Math.max(page.lastMs, ...feed.items.map(({ ms }) => ms).filter((ms) => ms <= now));
+	page.lastMs ||= lastOf(feed.items, Date.now());
 	page.earlier = [];
 	if (!page.isLoaded) await paint();
 	draw();
 	if (toHash(page.filter)) extend();
 	else if (!page.isWhole && today(feed.items, Date.now()).isPartial) loadEarlier();
+}
+
+/** A line without a time has that of its reading, and some are of other years or days to come. */
+function lastOf(items, now) {
+	const times = items.filter(({ ms, event }) => event.data?.json?.timestamp && ms <= now).map(({ ms }) => ms);
+	return times.length ? Math.max(...times) : (items[0]?.ms ?? 0);
 }
 
 /** Rows alone. What is hidden has no frames. */

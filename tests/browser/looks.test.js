@@ -53,6 +53,7 @@ test("hostile lines are text: nothing runs, nothing is wider than the page, the 
     await page.setViewportSize({ width, height: 900 });
     assert.equal(await overflow(page), 0, `${width} px`);
   }
+  await page.evaluate(() => scrollTo(0, 0));
   await append(dir, line("still alive"));
   await sees(page, "still alive");
   await page.selectOption("#live-project", { index: 3 });
