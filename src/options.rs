@@ -13,8 +13,8 @@ const HELP_COLUMN: usize = 24;
 
 /// What the program is, in front of the options.
 const ABOUT: &str = "\
-claude-live follows what Claude Code writes under ~/.claude and serves it live:
-a page, a backlog as JSON and a stream of Server-Sent Events. It only reads there.";
+claude-live follows what Claude Code writes under ~/.claude, reading only, and
+serves it live: a page, a backlog as JSON and a stream of Server-Sent Events.";
 
 /// What it prints and how it ends, after the options.
 const OUTPUT: &str = "\
