@@ -264,6 +264,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let paths = vec![dir.path().join("./a"), dir.path().join("b/../b")];
         fs::create_dir(dir.path().join("b")).unwrap();
+        fs::File::open(dir.path().join("b")).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
         let mut watch = Watch::new(paths.clone());
         fs::write(dir.path().join("a"), "x").unwrap();
         fs::write(dir.path().join("b/new"), "").unwrap();

@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use tempfile::TempDir;
 
@@ -102,12 +102,28 @@ impl World {
     }
 
     fn wait(&mut self, time: Duration) -> Vec<Item> {
+        if time >= TICK {
+            self.await_tick();
+        }
         let until = self.now + time;
         let mut items = Vec::new();
         while self.now < until {
             items.extend(self.poll());
         }
         items
+    }
+
+    /// Waits until the file system would give another time to a change, which some do 250 times a second or once.
+    fn await_tick(&self) {
+        let time_of_change = || {
+            self.write("tick", "");
+            let meta = fs::metadata(self.at("tick")).unwrap();
+            (meta.ctime(), meta.ctime_nsec())
+        };
+        let (now, start) = (time_of_change(), Instant::now());
+        while time_of_change() == now {
+            assert!(start.elapsed() < TICK * 2, "the file system's clock stands still");
+        }
     }
 
     #[track_caller]

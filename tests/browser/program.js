@@ -15,6 +15,9 @@ import { BINARY } from "./machine.js";
 /** Where the page's files are taken from while somebody works on them; else out of the binary. */
 const STATIC = process.env.CLAUDE_LIVE_STATIC ? ["--static", process.env.CLAUDE_LIVE_STATIC] : [];
 
+/** Without a Claude directory of one's own, and with no place to remember ids in. */
+const ENV = { ...process.env, CLAUDE_CONFIG_DIR: undefined, XDG_RUNTIME_DIR: undefined, TMPDIR: undefined };
+
 /** Longer than this nothing that is waited for takes, on a busy machine. */
 export const PATIENCE_MS = 15_000;
 const LOOK_EVERY_MS = 15;
@@ -59,7 +62,7 @@ export async function append(dir, ...texts) {
 
 /** Starts the program, on the port it had before where one is given. */
 export async function serve(t, dir, { port = 0, args = [] } = {}) {
-  const child = spawn(BINARY, ["--claude", dir, "--port", String(port), "--quiet", ...STATIC, ...args], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(BINARY, ["--claude", dir, "--port", String(port), "--quiet", ...STATIC, ...args], { env: ENV, stdio: ["ignore", "pipe", "inherit"] });
   const ended = new Promise((resume) => child.once("exit", resume));
   const stop = (signal = "SIGKILL") => (child.kill(signal), ended);
   t.after(() => stop());

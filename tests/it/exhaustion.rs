@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::process::{held, processor_time};
-use crate::program::{Client, Program, command, prompt, wait_until};
+use crate::program::{Client, Program, command, command_of, prompt, wait_until};
 
 /// A user that nobody is, so that its threads are all the program's.
 const NOBODY: &str = "61234";
@@ -79,7 +79,7 @@ fn a_history_that_is_replaced_while_descriptors_are_out_is_followed_when_there_a
 }
 
 fn limited(limit: &str, dir: &Path) -> Program {
-    let mut limited = Command::new("prlimit");
+    let mut limited = command_of("prlimit");
     limited.arg(limit).arg(command().get_program());
     limited.args(["--port", "0", "--claude"]).arg(dir);
     Program::spawn(limited, dir)
@@ -132,9 +132,9 @@ fn without_threads_it_says_so_at_once_stays_calm_and_recovers() {
 
 fn check_without_threads(binary: &Path, dir: &Path) {
     fs::write(dir.join("history.jsonl"), prompt("old")).unwrap();
-    let mut limited = Command::new("setpriv");
+    let mut limited = command_of("setpriv");
     limited.args(["--reuid", NOBODY, "--clear-groups", "prlimit", "--nproc=16:16"]).arg(binary);
-    limited.args(["--port", "0", "--claude"]).arg(dir).env_remove("CLAUDE_CONFIG_DIR");
+    limited.args(["--port", "0", "--claude"]).arg(dir);
     let program = Program::spawn(limited, dir);
     let mut stream = program.stream("", &[]);
     let mut crowd: Vec<_> = (0..40).map(|_| ask(&program)).collect();

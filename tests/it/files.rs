@@ -3,9 +3,8 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::Command;
 
-use crate::program::{Program, command, prompt, wait_until};
+use crate::program::{Program, command, command_of, prompt, wait_until};
 
 /// The lines that name a path, with the path.
 fn calls(trace: &str) -> impl Iterator<Item = (&str, &str)> {
@@ -13,7 +12,7 @@ fn calls(trace: &str) -> impl Iterator<Item = (&str, &str)> {
 }
 
 fn traced(dir: &Path, trace: &Path) -> Program {
-    let mut strace = Command::new("strace");
+    let mut strace = command_of("strace");
     // As a grandchild, so that the program is our own child and can be killed as ever.
     strace.args([
         "--daemonize=grandchild",

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::program::{Program, Stream, append, prompt, raw_line, wait_until};
+use crate::program::{Program, Stream, append, command_of, prompt, raw_line, wait_until};
 
 /// Long enough for several polls: what has not come by then is held back.
 const SEVERAL_POLLS: Duration = Duration::from_millis(500);
@@ -302,7 +302,7 @@ fn permission_taken_away_and_given_back() {
     // A copy that everybody may run: the build's folder may be closed to others.
     let binary = dir.path().join("claude-live");
     fs::copy(env!("CARGO_BIN_EXE_claude-live"), &binary).unwrap();
-    let mut command = Command::new(&binary);
+    let mut command = command_of(&binary);
     command.args(["--port", "0", "--claude"]).arg(dir.path()).current_dir("/");
     if is_root() {
         command.uid(65534).gid(65534);

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::program::{Program, command};
+use crate::program::{Program, command, command_of};
 use crate::tools::{check, has, succeeds};
 
 fn printed(args: &[&str]) -> String {
@@ -64,7 +64,7 @@ fn the_words_of_the_unit_start_the_program() {
     let unit = printed(&args);
     let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
     // A shell reads this line as systemd does: nothing in it is special to the one but not to the other.
-    let mut shell = Command::new("sh");
+    let mut shell = command_of("sh");
     shell.args(["-c", &format!("exec {line}")]);
     let program = Program::spawn(shell, &claude);
     assert_eq!(program.get("/healthz").json()["claudeDir"], claude.to_str().unwrap());

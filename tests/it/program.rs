@@ -1,6 +1,7 @@
 //! Starts the program, and speaks just enough HTTP to it: what is sent and received stays visible.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,9 +15,14 @@ use tempfile::TempDir;
 /// How long anything may take before a test gives up; generous, since machines that run tests are busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The program itself, without arguments and without the environment's Claude directory, and with no place to remember ids in.
+/// The program itself, as [`command_of`] starts it, without arguments.
 pub(crate) fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_claude-live"));
+    command_of(env!("CARGO_BIN_EXE_claude-live"))
+}
+
+/// Some program, without the environment's Claude directory and with no place to remember ids in, which claude-live inherits.
+pub(crate) fn command_of(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
     for name in ["CLAUDE_CONFIG_DIR", "XDG_RUNTIME_DIR", "TMPDIR"] {
         command.env_remove(name);
     }

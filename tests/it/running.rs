@@ -2,11 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
 
 use jiff::Timestamp;
 
-use crate::program::{Program, command, prompt, wait_until};
+use crate::program::{Program, command, command_of, prompt, wait_until};
 use crate::tools::{check, has};
 
 /// Starts it, takes the history away and gives it back, and returns what was said.
@@ -117,7 +116,7 @@ fn prometheus_finds_nothing_wrong_with_the_metrics() {
 #[test]
 fn a_stderr_that_nobody_reads_ends_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let mut command = Command::new("sh");
+    let mut command = command_of("sh");
     let script = "exec \"$0\" \"$@\" 2>/dev/full";
     command.args(["-c", script, env!("CARGO_BIN_EXE_claude-live"), "--port=0", "--claude"]);
     command.arg(dir.path());

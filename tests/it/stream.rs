@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::program::{Client, Frame, Program, Stream, append, prompt, raw_line};
+use crate::program::{Client, Frame, Program, Stream, append, command_of, prompt, raw_line};
 
 #[test]
 fn it_opens_at_once_with_retry_and_its_headers() {
@@ -189,7 +189,7 @@ fn an_idle_stream_pings() {
 
 /// Starts the program with the clock put forward or back.
 fn start_at(dir: &Path, runtime_dir: &Path, offset: &str) -> Program {
-    let mut faketime = Command::new("faketime");
+    let mut faketime = command_of("faketime");
     faketime.args(["-f", offset, env!("CARGO_BIN_EXE_claude-live"), "--port", "0", "--claude"]);
     faketime.arg(dir).env("XDG_RUNTIME_DIR", runtime_dir).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
     Program::spawn(faketime, dir)
