@@ -19,14 +19,20 @@ export function toHash(filter) {
 /** A word, or what stands in quotes, which the end may still lack. */
 const WORD = /-?"[^"]+(?:"|$)|\S+/g;
 
+const words = (q) => Array.from(q.toLowerCase().matchAll(WORD), ([word]) => word.replace(/^(-?)"([^"]+)"?$/, "$1$2"));
+const isUnwanted = (word) => /^-./.test(word);
+
+/** In lower case. */
+export const wantedWords = ({ q }) => words(q).filter((word) => !isUnwanted(word));
+
 /** Every word must occur, `-word` must not. @returns {(item: Item) => boolean} */
 export function matcher({ q, ...wanted }) {
-	const words = Array.from(q.toLowerCase().matchAll(WORD), ([word]) => word.replace(/^(-?)"([^"]+)"?$/, "$1$2"));
+	const all = words(q);
 	const fields = Object.entries(wanted).filter(([, value]) => value);
-	return (item) => fields.every(([field, value]) => item[field] === value) && words.every((word) => fits(item, word));
+	return (item) => fields.every(([field, value]) => item[field] === value) && all.every((word) => fits(item, word));
 }
 
 function fits(item, word) {
 	item.haystack ??= [item.text, item.project, item.session, item.event.data?.rawLine].join("\n").toLowerCase();
-	return /^-./.test(word) ? !item.haystack.includes(word.slice(1)) : item.haystack.includes(word);
+	return isUnwanted(word) ? !item.haystack.includes(word.slice(1)) : item.haystack.includes(word);
 }

@@ -105,8 +105,19 @@ export function bytes(count) {
 }
 
 /** Of a path of any system. */
-export const lastSegments = (path, count) => path.split(/[\\/]+/).filter(Boolean).slice(-count).join("/") || path;
+const lastSegments = (path, count) => path.split(/[\\/]+/).filter(Boolean).slice(-count).join("/") || path;
 export const lastSegment = (path) => lastSegments(path, 1);
+
+/** Of each path as many of its last segments as tell it from the others, up to four. @returns {Map<string, string>} */
+export function namesOf(paths) {
+	const names = new Map(Array.from(paths, (path) => [path, lastSegment(path)]));
+	for (const count of [2, 3, 4]) {
+		const sorted = [...names.values()].sort();
+		const twins = new Set(sorted.filter((name, at) => name === sorted[at - 1]));
+		for (const [path, name] of names) if (twins.has(name)) names.set(path, lastSegments(path, count));
+	}
+	return names;
+}
 
 export const shortId = (session) => session.slice(0, 8);
 

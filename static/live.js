@@ -7,8 +7,8 @@ import { batch } from "./batch.js";
 import { Chart } from "./chart.js";
 import { el, mark, parts, say } from "./dom.js";
 import { Feed, HELD, noticeKind } from "./feed.js";
-import { EVERYTHING, fromHash, matcher, toHash } from "./filter.js";
-import { KINDS, ago, brief, bytes, clock, inflect, isHistory, isTyped, lastSegment, lastSegments, number, plural, shortId } from "./format.js";
+import { EVERYTHING, fromHash, matcher, toHash, wantedWords } from "./filter.js";
+import { KINDS, ago, brief, bytes, clock, inflect, isHistory, isTyped, lastSegment, namesOf, number, plural, shortId } from "./format.js";
 import { Table } from "./render.js";
 import { Stream } from "./stream.js";
 import { MINUTE_MS, hour, today } from "./tally.js";
@@ -209,7 +209,9 @@ function draw() {
 function drawRows() {
 	const there = feed.items.filter(({ isCleared }) => !isCleared);
 	const wanted = there.filter(matcher(page.filter));
-	table.show(wanted.slice(0, page.isLoaded ? page.rows : SCREENFUL), Date.now(), page.left);
+	const names = namesOf(feed.items.map(({ project }) => project));
+	const words = wantedWords(page.filter);
+	table.show(wanted.slice(0, page.isLoaded ? page.rows : SCREENFUL), Date.now(), { left: page.left, names, words });
 	say(at.hidden, `${number(there.length - wanted.length)} hidden: show all`);
 	at.older.hidden = !page.isLoaded || (page.isWhole && wanted.length <= page.rows);
 	at.end.hidden = !at.older.hidden || !page.isWhole || feed.items.length < HELD;
@@ -242,7 +244,7 @@ function drawTools() {
 
 function drawChoices() {
 	choices("kind", (kind) => KINDS[kind]?.[1] ?? kind);
-	choices("project", (path, twins) => brief(lastSegments(path, twins.has(lastSegment(path)) ? 2 : 1)));
+	choices("project", (path, names) => brief(names.get(path)));
 	choices("session", (session) => brief(shortId(session)));
 }
 
@@ -252,9 +254,8 @@ function choices(field, name) {
 	const chosen = page.filter[field];
 	const values = ["", ...new Set([...feed.items.map((item) => item[field]), chosen].filter(Boolean))];
 	if (String(values) !== select.dataset.values && select !== document.activeElement) {
-		const ends = values.map(lastSegment);
-		const twins = new Set(ends.filter((end, at) => ends.indexOf(end) !== at));
-		select.replaceChildren(...values.map((value) => el("option", { value }, value ? name(value, twins) : `All ${field}s`)));
+		const names = namesOf(values);
+		select.replaceChildren(...values.map((value) => el("option", { value }, value ? name(value, names) : `All ${field}s`)));
 		select.dataset.values = values;
 	}
 	select.value = chosen;

@@ -4,7 +4,8 @@
  * Invariant: knows items and nodes, no state of the page.
  */
 import { el, flat, mark, say } from "./dom.js";
-import { KINDS, ago, brief, clip, clock, exact, firstLines, hue, lastSegment, number, pieces, plural, promptOf, resumeOf, shortId, verbatim } from "./format.js";
+import { KINDS, ago, brief, clip, clock, exact, firstLines, hue, number, pieces, plural, promptOf, resumeOf, shortId, verbatim } from "./format.js";
+import { highlight } from "./highlight.js";
 import { pretty, tree } from "./json.js";
 import { tells } from "./secrets.js";
 
@@ -23,8 +24,10 @@ const hidden = new WeakMap();
 export class Table {
 	/** @type {Item[]} newest first */
 	shown = [];
-	/** @type {Map<Item, { tr: any, time: any, detail?: any }>} */
+	/** @type {Map<Item, { tr: any, time: any, project: any, detail?: any }>} */
 	#rows = new Map();
+	/** @type {string[]} marked where they show */
+	#words = [];
 
 	constructor(body, pick) {
 		this.body = body;
@@ -32,22 +35,28 @@ export class Table {
 		body.addEventListener("click", ({ target }) => this.#click(target));
 	}
 
-	/** @param {Item[]} items @param {number} left when one last looked; 0 for never */
-	show(items, now, left) {
+	/**
+	 * `left` is when one last looked, 0 for never; `names` are those of projects.
+	 * @param {Item[]} items @param {number} now @param {{ left: number, names: Map<string, string>, words: string[] }} how
+	 */
+	show(items, now, { left, names, words }) {
 		const at = this.#at();
-		const rows = items.map((item) => this.#row(item, now));
+		const rows = items.map((item) => this.#row(item, now, names));
 		this.shown = items;
 		this.#place(flat(rows.map(({ tr, detail }) => [tr, detail])));
 		this.#join(rows, left);
 		for (const [item, { tr }] of this.#rows) if (!tr.isConnected) this.#rows.delete(item);
 		if (at >= 0 && this.#at() < 0) this.focus(at);
+		this.#words = words;
+		highlight(this.body, words);
 	}
 
-	#row(item, now) {
+	#row(item, now, names) {
 		const row = this.#rows.get(item) ?? makeRow(item);
 		this.#rows.set(item, row);
 		mark(row.tr, "data-event-id", item.id);
 		say(row.time, ago(now - item.ms));
+		if (row.project) say(row.project, brief(names.get(item.project)));
 		return row;
 	}
 
@@ -119,6 +128,7 @@ export class Table {
 		else if (pick) this.pick(pick, item[pick]);
 		else if (copy) copyFrom(button, COPIES[copy][1](item));
 		else if (button || !(target.closest(".detail") || String(getSelection()))) this.#toggle(item);
+		highlight(this.body, this.#words);
 	}
 
 	#toggle(item) {
@@ -141,20 +151,20 @@ function makeRow(item) {
 	const cells = {
 		when: time,
 		kind: [el("span", { class: "sign", title: name, "aria-hidden": true }, sign), el("span", { class: "sr" }, name)],
-		project: project && pick("project", project, lastSegment(project)),
+		project: project && pick("project", project),
 		session: session && pick("session", session, shortId(session)),
 		what: said(item),
 		more: button("", { class: "open", tabindex: -1, "aria-expanded": "false", "aria-label": `Details of this ${name}` }),
 	};
 	const row = Object.entries(cells).map(([name, inside]) => el("td", { class: name }, inside));
-	return { tr: el("tr", { "data-kind": kind, ...(session && { "--hue": hue(session) }) }, row), time };
+	return { tr: el("tr", { "data-kind": kind, ...(session && { "--hue": hue(session) }) }, row), time, project: cells.project };
 }
 
 function button(label, props) {
 	return el("button", props, label);
 }
 
-function pick(field, value, label) {
+function pick(field, value, label = "") {
 	return button(brief(label), { class: "pick", tabindex: -1, "data-pick": field, title: brief(value, TITLE_CHARS), "--hue": hue(value) });
 }
 

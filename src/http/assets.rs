@@ -40,7 +40,7 @@ macro_rules! asset {
     };
 }
 
-static ASSETS: [Asset; 17] = [
+static ASSETS: [Asset; 18] = [
     asset!("index.html", HTML),
     asset!("live.css", CSS),
     asset!("live.js", JAVASCRIPT),
@@ -50,6 +50,7 @@ static ASSETS: [Asset; 17] = [
     asset!("feed.js", JAVASCRIPT),
     asset!("filter.js", JAVASCRIPT),
     asset!("format.js", JAVASCRIPT),
+    asset!("highlight.js", JAVASCRIPT),
     asset!("json.js", JAVASCRIPT),
     asset!("render.js", JAVASCRIPT),
     asset!("secrets.js", JAVASCRIPT),

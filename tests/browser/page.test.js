@@ -170,6 +170,29 @@ test("search and filters narrow the rows, are in the address, and come back with
   unproblematic(page, again);
 });
 
+test("what is searched for is marked where it shows, and nothing once it is not", async (t) => {
+  const secret = "sk-ant-api03-abcdefghijklmnopqrstuvwxyz0123456789";
+  const { dir, page } = await open(t, [line("an İ before question"), line("Question? a question!"), line(`question ${secret}`)]);
+  const marked = () => page.evaluate(() => Array.from(CSS.highlights.get("found"), ({ startContainer, startOffset, endOffset }) => startContainer.data.slice(startOffset, endOffset)));
+  await page.fill("#claude-live-search", 'QUEST "a quest" -nowhere');
+  await settled(page, 1);
+  assert.deepEqual(await marked(), ["Quest", "quest", "a quest"]);
+  await append(dir, line("a quest"));
+  await settled(page, 2);
+  assert.deepEqual(await marked(), ["quest", "a quest", "Quest", "quest", "a quest"]);
+  await page.locator(`${ROWS} .open`).first().click();
+  assert.deepEqual((await marked()).length, 7);
+  await page.fill("#claude-live-search", "abcdefghij");
+  await settled(page, 1);
+  assert.deepEqual(await marked(), []);
+  await page.locator(".said .secret").click();
+  assert.deepEqual(await marked(), ["abcdefghij"]);
+  await page.fill("#claude-live-search", "");
+  await settled(page, 4);
+  assert.deepEqual(await marked(), []);
+  unproblematic(page);
+});
+
 test("a paused page counts what waits, and shows it when it goes on", async (t) => {
   const { dir, page } = await open(t, lines(3));
   await page.keyboard.press("p");
@@ -259,8 +282,13 @@ test("a search finds older events than the page began with", async (t) => {
 });
 
 test("projects of one name are told apart by the folder they are in", async (t) => {
-  const { page } = await open(t, ["/work/app", "/home/app", "/home/other"].map((project) => line("x", { project })));
+  const { dir, page } = await open(t, ["/work/app", "/home/app", "/home/other"].map((project) => line("x", { project })));
   assert.deepEqual(await page.locator("#live-project option").allTextContents(), ["All projects", "other", "home/app", "work/app"]);
+  const named = () => page.locator(`${ROWS} .pick[data-pick=project]`).allTextContents();
+  assert.deepEqual(await named(), ["other", "home/app", "work/app"]);
+  await append(dir, line("x", { project: "/work/other" }));
+  await settled(page, 4);
+  assert.deepEqual(await named(), ["work/other", "home/other", "home/app", "work/app"]);
 });
 
 test("rows of one session are joined within one project only", async (t) => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { EVERYTHING, fromHash, matcher, toHash } from "../../static/filter.js";
+import { EVERYTHING, fromHash, matcher, toHash, wantedWords } from "../../static/filter.js";
 
 const row = { kind: "prompt", project: "/p/alpha", session: "0b6f", text: "Fix the Upload retry", event: { data: { rawLine: '{"mode":"plan"}' } } };
 const fits = (filter) => matcher({ ...EVERYTHING, ...filter })(row);
@@ -22,6 +22,11 @@ test("every word must occur, in any case, in text, project, session or raw line"
 test("what stands in quotes is found as it stands, also before they are closed", () => {
   for (const q of ['"the upload"', '"Fix the" retry', '"upload re', '-"the retry"', '"mode":"plan"', '"']) assert.equal(fits({ q }), true, q);
   for (const q of ['"fix upload"', '-"the upload"', '"the  upload"']) assert.ok(!fits({ q }), q);
+});
+
+test("the words that are wanted are those without a minus, in lower case and without quotes", () => {
+  assert.deepEqual(wantedWords({ q: 'Fix -not "THE upload" - -"nor this' }), ["fix", "the upload", "-"]);
+  assert.deepEqual(wantedWords(EVERYTHING), []);
 });
 
 test("kind, project and session are met exactly", () => {
