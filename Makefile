@@ -63,7 +63,7 @@ audit: ## compare the dependencies with the database of advisories; needs `cargo
 	$(CARGO) audit
 
 soak: ## abuse and use the release for ten minutes; it must hold in the end what it held before
-	CLAUDE_LIVE_SOAK_SECONDS=600 $(CARGO) test --locked --release --test it -- --nocapture soak::
+	CLAUDE_LIVE_SOAK_SECONDS=600 $(CARGO) test --locked --release --test it -- --test-threads 1 --nocapture soak:: a_line_every_50
 
 fmt: ## format the sources
 	$(CARGO) fmt

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::program::{Program, Stream, append, command_of, prompt, raw_line, wait_until};
+use crate::soak;
 
 /// Long enough for several polls: what has not come by then is held back.
 const SEVERAL_POLLS: Duration = Duration::from_millis(500);
@@ -332,22 +333,26 @@ fn append_as_root(path: &Path, text: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o000)).unwrap();
 }
 
+/// For a second, and for a minute by `make soak`.
 #[test]
 fn a_line_every_50_microseconds_loses_none() {
     let (program, mut stream) = following();
     let path = program.history();
+    let period = Duration::from_micros(50);
+    let time = soak::duration(Duration::from_secs(1)).min(Duration::from_secs(60));
+    let end = 3 + time.as_micros() as usize / period.as_micros() as usize;
     let writer = std::thread::spawn(move || {
         let mut file = OpenOptions::new().append(true).open(path).unwrap();
         let start = Instant::now();
-        for number in 3..20_003 {
+        for number in 3..end {
             file.write_all(line(number).as_bytes()).unwrap();
-            let due = Duration::from_micros(50) * (number as u32 - 2);
+            let due = period * (number as u32 - 2);
             while start.elapsed() < due {
                 std::hint::spin_loop();
             }
         }
     });
-    check_lines(&mut stream, 3..20_003);
+    check_lines(&mut stream, 3..end);
     writer.join().unwrap();
 }
 

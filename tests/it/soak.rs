@@ -50,9 +50,10 @@ fn visit(address: SocketAddr, request: &[u8], read_bytes: usize) -> std::io::Res
     Ok(())
 }
 
-fn duration() -> Duration {
-    let seconds = std::env::var("CLAUDE_LIVE_SOAK_SECONDS").ok().map(|text| text.parse().unwrap());
-    Duration::from_secs(seconds.unwrap_or(30))
+/// How long is asked for, else `usual`.
+pub(crate) fn duration(usual: Duration) -> Duration {
+    let asked = std::env::var("CLAUDE_LIVE_SOAK_SECONDS").ok();
+    asked.map_or(usual, |seconds| Duration::from_secs(seconds.parse().unwrap()))
 }
 
 /// Runs the mix and returns how many visits there were.
@@ -129,7 +130,7 @@ fn at_rest(program: &Program) -> Held {
 fn after_abuse_and_use_it_holds_what_it_held_before() {
     let program = Program::start_with(&prompt("old"), &[]);
     let pid = program.child.id();
-    let time = duration();
+    let time = duration(Duration::from_secs(30));
     let mut visits = run_mix(&program, time / 10);
     let before = at_rest(&program);
     let start = Instant::now();
