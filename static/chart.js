@@ -3,7 +3,7 @@
  * Invariant: draws what `Tally.hour` says and keeps nothing but the minute pointed at.
  */
 import { el, mark, say } from "./dom.js";
-import { brief, clock, hue, lastSegment, number, plural } from "./format.js";
+import { brief, clock, hue, namesOf, number, plural } from "./format.js";
 
 /** The drawing is stretched: a minute is 1 wide. */
 const WIDTH = 60;
@@ -71,7 +71,8 @@ export class Chart {
 }
 
 function describe({ ms, total, parts }) {
-	const named = parts.slice(0, NAMED).map(([path, count]) => `${brief(lastSegment(path))} ${number(count)}`);
+	const names = namesOf(parts.map(([path]) => path));
+	const named = parts.slice(0, NAMED).map(([path, count]) => `${brief(names.get(path))} ${number(count)}`);
 	if (parts.length > NAMED) named.push(`${parts.length - NAMED} more`);
 	return [`${clock(ms)}: ${plural(total, "prompt")}`, ...named].join(" · ");
 }

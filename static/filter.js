@@ -19,13 +19,19 @@ export function toHash(filter) {
 /** A word, or what stands in quotes, which the end may still lack. */
 const WORD = /-?"[^"]+(?:"|$)|\S+/g;
 
-const words = (q) => Array.from(q.toLowerCase().matchAll(WORD), ([word]) => word.replace(/^(-?)"([^"]+)"?$/, "$1$2"));
-const isUnwanted = (word) => /^-./.test(word);
+/** Keys that each line has, and which are words of many prompts. */
+const KEYS = /"(?:display|pastedContents|timestamp|project|sessionId)"\s*:/g;
 
-/** In lower case. */
+/** In lower case and as long as before, which "İ" alone would not be. */
+export const fold = (text) => text.replaceAll("İ", "i").toLowerCase();
+
+const words = (q) => Array.from(fold(q).matchAll(WORD), ([word]) => word.replace(/^(-?)"([^"]+)"?$/, "$1$2"));
+const isUnwanted = (word) => /^-[^-]/.test(word);
+
+/** As `fold` gives them. */
 export const wantedWords = ({ q }) => words(q).filter((word) => !isUnwanted(word));
 
-/** Every word must occur, `-word` must not. @returns {(item: Item) => boolean} */
+/** Every word must occur, `-word` must not; `--word` is a word. @returns {(item: Item) => boolean} */
 export function matcher({ q, ...wanted }) {
 	const all = words(q);
 	const fields = Object.entries(wanted).filter(([, value]) => value);
@@ -33,6 +39,7 @@ export function matcher({ q, ...wanted }) {
 }
 
 function fits(item, word) {
-	item.haystack ??= [item.text, item.project, item.session, item.event.data?.rawLine].join("\n").toLowerCase();
+	const { rawLine = "", parseError } = item.event.data ?? {};
+	item.haystack ??= fold([item.text, item.project, item.session, parseError, rawLine.replace(KEYS, "")].join("\n"));
 	return isUnwanted(word) ? !item.haystack.includes(word.slice(1)) : item.haystack.includes(word);
 }

@@ -104,19 +104,27 @@ export function bytes(count) {
 	return `${step && scaled < 100 ? scaled.toFixed(1) : Math.round(scaled)} ${["B", "KB", "MB", "GB"][step]}`;
 }
 
-/** Of a path of any system. */
-const lastSegments = (path, count) => path.split(/[\\/]+/).filter(Boolean).slice(-count).join("/") || path;
-export const lastSegment = (path) => lastSegments(path, 1);
+/** Where Claude Code keeps a project's worktrees: no folder that tells anything. */
+const WORKTREES = /[\\/]\.claude[\\/]worktrees(?=[\\/])/;
 
-/** Of each path as many of its last segments as tell it from the others, up to four. @returns {Map<string, string>} */
+/** Of a path of any system. */
+const segments = (path) => path.replace(WORKTREES, "").split(/[\\/]+/).filter(Boolean);
+
+/** Of each path its last segment, and before that the next folder that no other path with this name has there. @returns {Map<string, string>} */
 export function namesOf(paths) {
-	const names = new Map(Array.from(paths, (path) => [path, lastSegment(path)]));
-	for (const count of [2, 3, 4]) {
-		const sorted = [...names.values()].sort();
-		const twins = new Set(sorted.filter((name, at) => name === sorted[at - 1]));
-		for (const [path, name] of names) if (twins.has(name)) names.set(path, lastSegments(path, count));
+	const wholes = new Map(Array.from(paths, (path) => [path, segments(path)]));
+	const counts = new Map();
+	for (const whole of new Set(Array.from(wholes.values(), (all) => all.join("/")))) {
+		for (let end = whole; end; end = end.replace(/^[^/]*\/?/, "")) counts.set(end, (counts.get(end) ?? 0) + 1);
 	}
-	return names;
+	return new Map(Array.from(wholes, ([path, all]) => [path, nameOf(all, WORKTREES.test(path) ? 2 : 1, counts) || path]));
+}
+
+function nameOf(all, least, counts) {
+	let count = least;
+	while (count < all.length && counts.get(all.slice(-count).join("/")) > 1) count += 1;
+	const [folder, ...rest] = all.slice(-count);
+	return [folder, rest.length > 1 && "…", rest.at(-1)].filter(Boolean).join("/");
 }
 
 export const shortId = (session) => session.slice(0, 8);

@@ -3,34 +3,35 @@
  * See https://www.w3.org/TR/css-highlight-api-1/; in a browser without it, nothing is marked.
  * Invariant: what is not shown, such as a masked secret, cannot be marked.
  */
+import { fold } from "./filter.js";
 
 /** As in the style sheet. */
 const NAME = "found";
-/** Of these, from the newest row down; of more the page would only get slow. */
-const PLACES = ".said, .pick, .whole, .json, pre";
-const MOST = 2_000;
+const PLACES = ".said, .pick, .why, .whole, .json, pre";
+/** In one text and in all, from the newest row down; of more the page would only get slow. */
+const TEXT_MARKS = 20;
+const MARKS = 10_000;
+/** One letter is everywhere, unless it is a word: Chinese and the like begin here. */
+const isTelling = (word) => word.length > 1 || word >= "\u2e80";
 
-/** @param {Element} root @param {string[]} words in lower case */
+/** @param {Element} root @param {string[]} words as `fold` gives them */
 export function highlight(root, words) {
 	if (!globalThis.Highlight) return;
 	const marks = new Highlight();
-	for (const range of words.length ? found(root, words) : []) if (marks.add(range).size >= MOST) break;
+	const telling = words.filter(isTelling);
+	for (const place of telling.length ? root.querySelectorAll(PLACES) : []) {
+		const texts = document.createTreeWalker(place, NodeFilter.SHOW_TEXT);
+		for (let node; (node = texts.nextNode()); ) add(marks, node, telling);
+	}
 	CSS.highlights.set(NAME, marks);
 }
 
-function* found(root, words) {
-	for (const place of root.querySelectorAll(PLACES)) {
-		const texts = document.createTreeWalker(place, NodeFilter.SHOW_TEXT);
-		for (let node; (node = texts.nextNode()); ) yield* within(node, words);
-	}
-}
-
-/** A few letters are longer in lower case; a text with one is left as it is. */
-function* within(node, words) {
-	const text = node.data.toLowerCase();
-	if (text.length !== node.length) return;
-	const range = (startOffset, endOffset) => new StaticRange({ startContainer: node, startOffset, endContainer: node, endOffset });
+function add(marks, node, words) {
+	const text = fold(node.data);
+	const most = Math.min(marks.size + TEXT_MARKS, MARKS);
 	for (const word of words) {
-		for (let at = text.indexOf(word); at >= 0; at = text.indexOf(word, at + word.length)) yield range(at, at + word.length);
+		for (let at = text.indexOf(word); at >= 0 && marks.size < most; at = text.indexOf(word, at + word.length)) {
+			marks.add(new StaticRange({ startContainer: node, startOffset: at, endContainer: node, endOffset: at + word.length }));
+		}
 	}
 }

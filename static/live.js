@@ -8,7 +8,7 @@ import { Chart } from "./chart.js";
 import { el, mark, parts, say } from "./dom.js";
 import { Feed, HELD, noticeKind } from "./feed.js";
 import { EVERYTHING, fromHash, matcher, toHash, wantedWords } from "./filter.js";
-import { KINDS, ago, brief, bytes, clock, inflect, isHistory, isTyped, lastSegment, namesOf, number, plural, shortId } from "./format.js";
+import { KINDS, ago, brief, bytes, clock, inflect, isHistory, isTyped, namesOf, number, plural, shortId } from "./format.js";
 import { Table } from "./render.js";
 import { Stream } from "./stream.js";
 import { MINUTE_MS, hour, today } from "./tally.js";
@@ -212,7 +212,8 @@ function drawRows() {
 	const names = namesOf(feed.items.map(({ project }) => project));
 	const words = wantedWords(page.filter);
 	table.show(wanted.slice(0, page.isLoaded ? page.rows : SCREENFUL), Date.now(), { left: page.left, names, words });
-	say(at.hidden, `${number(there.length - wanted.length)} hidden: show all`);
+	const hidden = there.length - wanted.length;
+	say(at.hidden, `${hidden ? `${number(hidden)} hidden: ` : ""}show all`);
 	at.older.hidden = !page.isLoaded || (page.isWhole && wanted.length <= page.rows);
 	at.end.hidden = !at.older.hidden || !page.isWhole || feed.items.length < HELD;
 }
@@ -269,8 +270,9 @@ function drawEmpty() {
 
 function emptyWords({ history, errors = [] }) {
 	const broken = errors.find(({ path }) => path === history.path);
+	const isCleared = feed.items.length > 0 && feed.items.every((item) => item.isCleared);
+	if (isCleared) return ["Cleared", "“Show again” brings the rows back."];
 	if (toHash(page.filter)) return ["Nothing matches", ""];
-	if (feed.items.length) return ["Cleared", "“Show again” brings the rows back."];
 	if (broken) return [cannotRead(broken), "Its prompts appear here once it can be read."];
 	if (history?.exists === false) return [`Waiting for ${history.path}`, "Type a prompt in Claude Code, and it appears here."];
 	return ["Waiting for the first prompt", "Type one in Claude Code, or try claude-live --demo"];
@@ -328,7 +330,7 @@ let told = [];
 /** One for all tabs. */
 function notify() {
 	const [{ project, text }] = told;
-	const title = told.length > 1 ? `${told.length} new prompts` : lastSegment(project) || "New prompt";
+	const title = told.length > 1 ? `${told.length} new prompts` : namesOf([project]).get(project) || "New prompt";
 	new Notification(brief(title), { body: brief(text, BODY_CHARS), tag: NAME }).onclick = () => focus();
 	told = [];
 }
@@ -373,6 +375,7 @@ const ACTIONS = {
 	down: () => table.move(1),
 	up: () => table.move(-1),
 	search: () => at.search.focus(),
+	rows: () => table.focus(0),
 	everything: () => narrow(EVERYTHING),
 	back: () => table.close() || narrow(EVERYTHING),
 	help: () => (at.keys.open ? at.keys.close() : at.keys.showModal()),
@@ -380,14 +383,15 @@ const ACTIONS = {
 };
 
 const KEYS = { j: "down", k: "up", g: "newest", p: "pause", c: "clear", "/": "search", "?": "help", Escape: "back" };
+const KEYS_IN = { INPUT: { Enter: "rows", ArrowDown: "rows", Escape: "back" }, SELECT: { Escape: "back" } };
 
 function pressed(event) {
 	const { key, target } = event;
-	const isTaken = event.ctrlKey || event.metaKey || event.altKey || at.keys.open;
-	const isTyped = key !== "Escape" && target.matches("input, select");
-	if (isTaken || isTyped || !Object.hasOwn(KEYS, key)) return;
+	const isTaken = event.ctrlKey || event.metaKey || event.altKey || event.isComposing || at.keys.open;
+	const keys = KEYS_IN[target.tagName] ?? KEYS;
+	if (isTaken || !Object.hasOwn(keys, key)) return;
 	event.preventDefault();
-	ACTIONS[KEYS[key]]();
+	ACTIONS[keys[key]]();
 }
 
 function edgeSeen(seen) {

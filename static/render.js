@@ -4,6 +4,7 @@
  * Invariant: knows items and nodes, no state of the page.
  */
 import { el, flat, mark, say } from "./dom.js";
+import { fold } from "./filter.js";
 import { KINDS, ago, brief, clip, clock, exact, firstLines, hue, number, pieces, plural, promptOf, resumeOf, shortId, verbatim } from "./format.js";
 import { highlight } from "./highlight.js";
 import { pretty, tree } from "./json.js";
@@ -33,6 +34,8 @@ export class Table {
 		this.body = body;
 		this.pick = pick;
 		body.addEventListener("click", ({ target }) => this.#click(target));
+		// It does not bubble; what it unfolds is drawn after this.
+		body.addEventListener("toggle", () => setTimeout(() => this.#highlight()), true);
 	}
 
 	/**
@@ -47,7 +50,16 @@ export class Table {
 		this.#join(rows, left);
 		for (const [item, { tr }] of this.#rows) if (!tr.isConnected) this.#rows.delete(item);
 		if (at >= 0 && this.#at() < 0) this.focus(at);
+		this.#highlight(words);
+	}
+
+	#highlight(words = this.#words) {
+		if (!words.length && !this.#words.length) return;
 		this.#words = words;
+		for (const { tr } of this.#rows.values()) {
+			const seen = fold(tr.textContent);
+			mark(tr.querySelector(".what"), "data-more", words.some((word) => !seen.includes(word)) && "match in the details");
+		}
 		highlight(this.body, words);
 	}
 
@@ -128,7 +140,7 @@ export class Table {
 		else if (pick) this.pick(pick, item[pick]);
 		else if (copy) copyFrom(button, COPIES[copy][1](item));
 		else if (button || !(target.closest(".detail") || String(getSelection()))) this.#toggle(item);
-		highlight(this.body, this.#words);
+		this.#highlight();
 	}
 
 	#toggle(item) {
@@ -247,13 +259,13 @@ function pasted(contents) {
 
 function branch({ kind, text, key, items }, level, end = "") {
 	const name = key && [el("span", { class: "key" }, plain(key)), ": "];
-	if (items.length) return fold(name, kind, items, level, end);
+	if (items.length) return foldable(name, kind, items, level, end);
 	if (kind === "object" || kind === "array") return [name, kind === "object" ? "{}" : "[]", end];
 	const isTold = kind === "string" && text.length > 2 && tells(key.slice(1, -1));
 	return [name, el("span", { class: kind }, isTold ? cover(text, "by its name") : long(text, STRING_CHARS, plain)), end];
 }
 
-function fold(name, kind, items, level, end) {
+function foldable(name, kind, items, level, end) {
 	const [opening, closing] = kind === "object" ? "{}" : "[]";
 	const body = el("div", { class: "items" });
 	const open = level < LEVELS;

@@ -185,12 +185,31 @@ test("what is searched for is marked where it shows, and nothing once it is not"
   await page.fill("#claude-live-search", "abcdefghij");
   await settled(page, 1);
   assert.deepEqual(await marked(), []);
+  assert.equal(await page.getAttribute(`${ROWS} .what`, "data-more"), "match in the details");
   await page.locator(".said .secret").click();
   assert.deepEqual(await marked(), ["abcdefghij"]);
+  assert.equal(await page.locator("[data-more]").count(), 0);
+  await page.fill("#claude-live-search", "İ before");
+  await settled(page, 1);
+  assert.deepEqual((await marked()).at(-1), "before");
   await page.fill("#claude-live-search", "");
   await settled(page, 4);
   assert.deepEqual(await marked(), []);
   unproblematic(page);
+});
+
+test("what is searched for is marked in the details too, once they are unfolded", async (t) => {
+  const deep = JSON.stringify({ ...JSON.parse(line("deep")), a: { b: { c: { d: { e: "the needle" } } } } });
+  const { page } = await open(t, [deep]);
+  const count = () => page.evaluate(() => CSS.highlights.get("found").size);
+  await page.fill("#claude-live-search", "needle");
+  await page.locator("[data-more]").waitFor();
+  await page.keyboard.press("Enter");
+  await page.keyboard.press("Enter");
+  await page.locator(".detail").waitFor();
+  assert.equal(await count(), 0);
+  await page.locator(".json details:not([open]) > summary").click();
+  await until("it is marked", async () => (await count()) === 1);
 });
 
 test("a paused page counts what waits, and shows it when it goes on", async (t) => {
@@ -323,6 +342,11 @@ test("cleared rows can be shown again", async (t) => {
   const { dir, page } = await open(t, lines(4));
   await page.keyboard.press("c");
   await page.locator("#live-empty", { hasText: "Cleared" }).waitFor();
+  await page.fill("#claude-live-search", "prompt");
+  await page.locator("#live-empty", { hasText: "Cleared" }).waitFor();
+  assert.equal(await page.textContent("#live-hidden"), "show all");
+  await page.fill("#claude-live-search", "");
+  await page.locator("h1").click();
   await append(dir, line("after"));
   await settled(page, 1);
   await page.click("#live-clear");

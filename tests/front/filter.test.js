@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { EVERYTHING, fromHash, matcher, toHash, wantedWords } from "../../static/filter.js";
+import { EVERYTHING, fold, fromHash, matcher, toHash, wantedWords } from "../../static/filter.js";
 
 const row = { kind: "prompt", project: "/p/alpha", session: "0b6f", text: "Fix the Upload retry", event: { data: { rawLine: '{"mode":"plan"}' } } };
 const fits = (filter) => matcher({ ...EVERYTHING, ...filter })(row);
@@ -27,6 +27,25 @@ test("what stands in quotes is found as it stands, also before they are closed",
 test("the words that are wanted are those without a minus, in lower case and without quotes", () => {
   assert.deepEqual(wantedWords({ q: 'Fix -not "THE upload" - -"nor this' }), ["fix", "the upload", "-"]);
   assert.deepEqual(wantedWords(EVERYTHING), []);
+});
+
+test("two dashes are no minus", () => {
+  const has = (q, text) => matcher({ ...EVERYTHING, q })({ ...row, haystack: undefined, text });
+  assert.ok(has("--port", "run it with --port 0") && !has("--port", "on a port") && has("-->", "a --> b"));
+  assert.deepEqual(wantedWords({ q: "--port -x" }), ["--port"]);
+});
+
+test("keys that each line has are not found, and values and other keys are", () => {
+  const rawLine = '{"display":"x","pastedContents":{},"timestamp" : 1,"project":"/p","sessionId":"s","mode":"my \\"display\\""}';
+  const has = (q) => matcher({ ...EVERYTHING, q })({ ...row, haystack: undefined, text: "x", project: "/p", event: { data: { rawLine, parseError: "EOF at column 9" } } });
+  for (const q of ["mode", "my", "display", "eof"]) assert.ok(has(q), q);
+  for (const q of ["project", "session", "timestamp", "pasted"]) assert.ok(!has(q), q);
+});
+
+test("letters are as many in lower case", () => {
+  const all = Array.from({ length: 0x3000 }, (_, code) => String.fromCharCode(code)).join("");
+  assert.equal(fold(all).length, all.length);
+  assert.ok(matcher({ ...EVERYTHING, q: "İŞLEM istanbul" })({ ...row, haystack: undefined, text: "işlem İSTANBUL" }));
 });
 
 test("kind, project and session are met exactly", () => {

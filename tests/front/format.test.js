@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { ago, brief, bytes, clip, firstLines, hue, item, lastSegment, namesOf, pieces, plural, promptOf, resumeOf, verbatim } from "../../static/format.js";
+import { ago, brief, bytes, clip, firstLines, hue, item, namesOf, pieces, plural, promptOf, resumeOf, verbatim } from "../../static/format.js";
 
 const NOW = Date.parse("2026-11-23T12:00:00Z");
 const history = (data) => ({ id: 7, ts: "2026-11-23T11:59:00.000Z", type: "history.append", data: { rawLine: "{}", summary: {}, ...data } });
@@ -24,15 +24,24 @@ test("one is not many", () => {
 
 test("a path's last segment is found with the separators of any system", () => {
   const table = [["/home/u/alpha", "alpha"], ["/home/u/alpha/", "alpha"], ["C:\\Users\\u\\delta", "delta"], ["alpha", "alpha"], ["/", "/"], ["", ""]];
-  for (const [path, name] of table) assert.equal(lastSegment(path), name);
+  for (const [path, name] of table) assert.equal(namesOf([path]).get(path), name);
 });
 
 test("projects are named by what tells them apart", () => {
   const of = (...paths) => [...namesOf(paths).values()];
   assert.deepEqual(of("/home/u/alpha", "/home/u/beta", "/home/u/alpha", ""), ["alpha", "beta", ""]);
   assert.deepEqual(of("/work/app", "/home/app", "/home/other"), ["work/app", "home/app", "other"]);
-  assert.deepEqual(of("/one/x/app", "/two/x/app", "/two/y/app"), ["one/x/app", "two/x/app", "y/app"]);
+  assert.deepEqual(of("/one/x/app", "/two/x/app", "/two/y/app"), ["one/…/app", "two/…/app", "y/app"]);
+  assert.deepEqual(of("/h1/w/a/b/c/app", "/h2/w/a/b/c/app"), ["h1/…/app", "h2/…/app"]);
   assert.deepEqual(of("/app", "/app/", "\\app"), ["app", "app", "app"]);
+  assert.deepEqual(of("app", "/x/app"), ["app", "x/app"]);
+});
+
+test("a worktree is named with its project", () => {
+  const of = (...paths) => [...namesOf(paths).values()];
+  assert.deepEqual(of("/p/app/.claude/worktrees/fix-1", "/p/app", "/p/app/.claude/worktrees"), ["app/fix-1", "app", "worktrees"]);
+  assert.deepEqual(of("/p/app/.claude/worktrees/fix-1", "/q/app/.claude/worktrees/fix-1"), ["p/…/fix-1", "q/…/fix-1"]);
+  assert.deepEqual(of("C:\\p\\app\\.claude\\worktrees\\fix-1\\"), ["app/fix-1"]);
 });
 
 test("what a person typed is told from what the file merely holds", () => {
