@@ -1,10 +1,9 @@
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::program::{Client, Frame, Program, Stream, append, command_of, prompt, raw_line};
+use crate::program::{Client, Frame, Program, Stream, append, command, prompt, raw_line};
 
 #[test]
 fn it_opens_at_once_with_retry_and_its_headers() {
@@ -187,17 +186,21 @@ fn an_idle_stream_pings() {
     assert!((14..17).contains(&start.elapsed().as_secs()), "after {:?}", start.elapsed());
 }
 
-/// Starts the program with the clock put forward or back.
+/// Starts the program with the clock put forward or back, by faketime's library: its command stops at a semaphore that a
+/// killed program of the same process id left behind.
 fn start_at(dir: &Path, runtime_dir: &Path, offset: &str) -> Program {
-    let mut faketime = command_of("faketime");
-    faketime.args(["-f", offset, env!("CARGO_BIN_EXE_claude-live"), "--port", "0", "--claude"]);
-    faketime.arg(dir).env("XDG_RUNTIME_DIR", runtime_dir).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-    Program::spawn(faketime, dir)
+    let mut command = command();
+    command.args(["--port", "0", "--claude"]).arg(dir).env("XDG_RUNTIME_DIR", runtime_dir);
+    command.env("LD_PRELOAD", "/usr/$LIB/faketime/libfaketime.so.1");
+    command.env("FAKETIME", offset).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    let program = Program::spawn(command, dir);
+    let maps = std::fs::read_to_string(format!("/proc/{}/maps", program.child.id())).unwrap();
+    assert!(maps.contains("libfaketime"), "install faketime");
+    program
 }
 
 #[test]
 fn ids_grow_over_a_restart_with_the_clock_set_back() {
-    Command::new("faketime").arg("--version").output().expect("install faketime");
     let (dir, runtime_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     append(&dir.path().join("history.jsonl"), &prompt("old"));
     let mut last_id = 0;
@@ -219,7 +222,6 @@ fn ids_grow_over_a_restart_with_the_clock_set_back() {
 
 #[test]
 fn with_no_place_to_remember_ids_a_clock_set_back_makes_clients_read_the_backlog_again() {
-    Command::new("faketime").arg("--version").output().expect("install faketime");
     let dir = tempfile::tempdir().unwrap();
     append(&dir.path().join("history.jsonl"), &prompt("old"));
     let missing = dir.path().join("missing");
