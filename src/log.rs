@@ -1,13 +1,14 @@
 //! What the program says on stderr while it runs: one line a change of state, as `TIME LEVEL MESSAGE`.
 //!
 //! Invariant: never the text of a prompt, only paths, addresses, numbers and the system's errors; and always one line,
-//! whatever a path contains. A stderr that nobody reads any more stops nothing.
+//! whatever a path contains. A stderr that nobody reads any more stops nothing: what it would not take at once is not said.
 
 use std::fmt::{self, Display};
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::event::print_time;
 
@@ -41,8 +42,13 @@ fn print(level: &str, message: impl Display) {
 }
 
 fn write(line: &str) {
-    // There is nowhere else to say that nobody listens.
-    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+    let mut stderr = io::stderr();
+    let mut ready = [PollFd::new(&stderr, PollFlags::OUT)];
+    // A full pipe and a terminal that was stopped would have whoever writes wait until somebody reads.
+    if poll(&mut ready, Some(&Timespec::default())) != Ok(0) {
+        // There is nowhere else to say that nobody listens.
+        let _ = stderr.write_all(format!("{line}\n").as_bytes());
+    }
 }
 
 struct Line<'a, M> {

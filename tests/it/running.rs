@@ -1,9 +1,12 @@
 //! What the program says and does beside serving: its log, the browser, the metrics.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
 
 use jiff::Timestamp;
+use rustix::fs::OFlags;
 
 use crate::program::{Program, command, command_of, prompt, wait_until};
 use crate::tools::{check, has};
@@ -111,6 +114,35 @@ fn prometheus_finds_nothing_wrong_with_the_metrics() {
         let said = check("sh", &["-c", "promtool check metrics <\"$0\" 2>&1"], &file);
         assert_eq!(said, "");
     }
+}
+
+/// A FIFO that takes nothing more and that nobody reads, as long as what is returned lives.
+fn full_fifo(path: &Path) -> File {
+    assert!(command_of("mkfifo").arg(path).status().unwrap().success());
+    let flags = OFlags::NONBLOCK.bits() as i32;
+    let mut fifo =
+        OpenOptions::new().read(true).write(true).custom_flags(flags).open(path).unwrap();
+    for block in [&[b'x'; 4096][..], b"x"] {
+        while fifo.write(block).is_ok() {}
+    }
+    fifo
+}
+
+#[test]
+fn a_stderr_that_takes_nothing_more_stops_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let _fifo = full_fifo(&dir.path().join("full"));
+    let mut command = command_of("sh");
+    let script = "exec \"$0\" \"$@\" 2>\"$FULL\"";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_claude-live"), "--port=0", "--claude"]);
+    command.arg(dir.path()).env("FULL", dir.path().join("full"));
+    let program = Program::spawn(command, dir.path());
+    let mut stream = program.stream("", &[]);
+    fs::create_dir(program.history()).unwrap();
+    wait_until("the fault is told", || stream.event().event == "server.error");
+    fs::remove_dir(program.history()).unwrap();
+    program.append(&prompt("later"));
+    wait_until("the line is told", || stream.event().data.contains("later"));
 }
 
 #[test]
