@@ -16,6 +16,11 @@ use super::stream;
 /// Time that a client has to take any part of what is written to it, before it is given up.
 const WRITE_TIME: Duration = Duration::from_secs(10);
 
+/// Time that what was sent to a stream may stay without a word from the client's system: a machine that was unplugged or put
+/// to sleep says no goodbye. A ping is sent every 15 s, so this is noticed.
+#[cfg(target_os = "linux")]
+const VANISHED_TIME: Duration = Duration::from_secs(20);
+
 /// Time for a whole answer: 140 kB a second for the largest backlog. A client that takes a little now and then must
 /// not keep its place for good.
 const ANSWER_TIME: Duration = Duration::from_secs(60);
@@ -113,6 +118,9 @@ fn stream(
     let (version, closes) = (head.version.clone(), head.closes());
     drop(head);
     socket.set_write_timeout(Some(WRITE_TIME))?;
+    #[cfg(target_os = "linux")]
+    rustix::net::sockopt::set_tcp_user_timeout(socket, VANISHED_TIME.as_millis() as u32)
+        .map_err(io::Error::from)?;
     Ok(stream::run(socket, site, since, &version, closes)?)
 }
 

@@ -1,11 +1,15 @@
 //! Clients that read slowly, stop reading, or are gone: what they cost, and that nobody else notices.
 
+use std::env;
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::program::{PATIENCE, Program, Stream, prompt, raw_line, wait_for, wait_until};
+use crate::program::{
+    PATIENCE, Program, Stream, command_of, prompt, raw_line, wait_for, wait_until,
+};
+use crate::tools::{has, succeeds};
 
 /// Bytes of a prompt of which a few dozen fill the system's buffers for a connection, whatever they have grown to.
 const LARGE_BYTES: usize = 250_000;
@@ -238,4 +242,49 @@ fn clients_that_stall_in_a_huge_frame_do_not_keep_it_in_memory() {
     }
     let rss = rss_kib(&program);
     assert!(rss < MAX_RSS_KIB, "{rss} KiB");
+}
+
+/// In a network of its own: a client with a stream is killed while nothing can be sent any more, and the program's descriptors
+/// are counted until there is one less.
+const VANISH: &str = r#"
+ip link set lo up
+"$0" --quiet --port 0 --claude "$1" >"$1/said" &
+program=$!
+trap 'kill $program' EXIT
+wait_for() {
+    for _ in $(seq 600); do "$@" 2>/dev/null && return; sleep 0.1; done
+    exit 1
+}
+is_listening() { grep -q listening "$1/said"; }
+wait_for is_listening "$1"
+curl -sN "$(sed 's/listening on //' "$1/said")api/claude/stream" >"$1/stream" &
+client=$!
+wait_for test -s "$1/stream"
+ip link set lo down
+kill -9 $client
+count() { ls /proc/$program/fd | wc -l; }
+before=$(count)
+is_less() { test $(count) -lt $before; }
+wait_for is_less
+echo gone
+"#;
+
+#[test]
+fn a_client_that_vanishes_from_the_network_is_given_up_within_a_minute() {
+    if !has("ip") || !has("curl") {
+        return;
+    }
+    let unshare = || {
+        let mut command = command_of("unshare");
+        command.args(["--user", "--map-root-user", "--net"]);
+        command
+    };
+    if env::var_os("CI").is_none() && !unshare().arg("true").status().unwrap().success() {
+        eprintln!("this system forbids networks of one's own: not checked");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = unshare();
+    command.args(["sh", "-c", VANISH, env!("CARGO_BIN_EXE_claude-live")]).arg(dir.path());
+    assert_eq!(succeeds(&mut command), "gone\n");
 }
