@@ -29,19 +29,17 @@ use crate::worker::Alarm;
 use assets::Assets;
 use courier::Courier;
 use guard::Guard;
+use limit::Places;
 
 /// Stack of a connection's thread: several times what the deepest call needs; the system gives memory only for what is touched.
 const STACK_BYTES: usize = 256 * 1024;
-
-/// Connections beyond the bound that get a thread to be turned away on, which lets them read why.
-const TURNED_AWAY: usize = 64;
 
 /// Pause after `accept` failed, which is when descriptors or memory have run out: 20 attempts a second are no load.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
 /// What every connection needs.
 pub(crate) struct Site {
-    max_connections: usize,
+    places: Places,
     /// Clients that are being told that there is no room.
     turned_away: Counter,
     pub(crate) guard: Guard,
@@ -59,16 +57,16 @@ impl Site {
         hub: Arc<Hub>,
         health: Arc<Health>,
     ) -> Site {
-        let max_connections = limit::affordable(max_connections);
+        let places = limit::affordable(max_connections);
         let courier = Arc::new(Courier::new(Arc::clone(&hub)));
         let turned_away = Counter::default();
-        Site { max_connections, turned_away, guard, assets, hub, courier, health }
+        Site { places, turned_away, guard, assets, hub, courier, health }
     }
 
     /// A stream's place, or `None` when all are taken: 3/4 of the connections, so that pages still load.
     pub(crate) fn take_stream_place(self: &Arc<Site>) -> Option<Place> {
         let place = Place::take(self, |site| &site.health.counters.streams);
-        let max_streams = self.max_connections * 3 / 4;
+        let max_streams = self.places.connections * 3 / 4;
         (place.before < max_streams as u64).then_some(place)
     }
 }
@@ -123,14 +121,14 @@ pub(crate) fn serve(
 /// Gives a connection its thread, or turns it away.
 fn start(socket: TcpStream, site: &Arc<Site>, run: Run) {
     let place = Place::take(site, |site| &site.health.counters.connections);
-    if place.before < site.max_connections as u64 {
+    if place.before < site.places.connections as u64 {
         let site = Arc::clone(site);
         return on_thread(socket, place, move |socket| run(socket, &site));
     }
     drop(place);
     site.health.counters.refused_connections.add(1);
     let place = Place::take(site, |site| &site.turned_away);
-    if place.before < TURNED_AWAY as u64 {
+    if place.before < site.places.turned_away as u64 {
         on_thread(socket, place, |socket| connection::turn_away(socket));
     } else {
         connection::turn_away_at_once(&socket);
@@ -207,8 +205,7 @@ mod tests {
     #[test]
     fn beyond_every_bound_a_client_is_still_told_why() {
         let site = site(0);
-        let taken: Vec<_> =
-            (0..TURNED_AWAY).map(|_| Place::take(&site, |site| &site.turned_away)).collect();
+        let taken: Vec<_> = (0..64).map(|_| Place::take(&site, |site| &site.turned_away)).collect();
         let told = answer(&site, |_, _| unreachable!("there is no room"));
         assert!(told.starts_with("HTTP/1.1 503 "), "{told}");
         assert!(told.contains("\r\nRetry-After: 2\r\n") && told.contains("\"busy\""), "{told}");

@@ -31,8 +31,8 @@ pub(crate) struct Service<'a> {
 /// Memory beyond which the service is ended: several times the 40 MB that it takes at its worst.
 const MAX_MEMORY_MIB: u32 = 256;
 
-/// Threads and open files beside one for each connection.
-const SPARE: usize = 64;
+/// Threads and open files beside one for each connection: those of clients that are turned away, and our own.
+const SPARE: usize = 96;
 
 /// Bits of a new file's mode that are taken away, as a decimal number, which is what a property list knows.
 const UMASK: u32 = 0o077;
@@ -200,7 +200,7 @@ mod tests {
         };
         let unit = print(Kind::Systemd, &service);
         assert!(unit.contains("\nExecStart=\"/bin/claude-live\" \"--claude=/c\"\n"), "{unit}");
-        assert!(unit.contains("\nTasksMax=2064\nLimitNOFILE=2064\n"), "{unit}");
+        assert!(unit.contains("\nTasksMax=2096\nLimitNOFILE=2096\n"), "{unit}");
         assert!(!unit.contains("PrivateTmp"), "a history in /tmp is still seen: {unit}");
         assert!(print(Kind::Systemd, &Service { is_demo: true, ..service }).contains("PrivateTmp"));
     }

@@ -93,11 +93,11 @@ fn with_few_descriptors_it_takes_as_many_connections_as_there_are_places() {
     let answers: Vec<_> = clients.iter_mut().map(|client| client.response(false).status).collect();
     let served = answers.iter().filter(|status| **status == 200).count();
     assert!(answers.iter().all(|status| [200, 503].contains(status)), "{answers:?}");
-    assert_eq!(served, 24);
+    assert_eq!(served, 18);
     drop(clients);
     wait_until("there is a place again", || program.get("/").status == 200);
     assert!(
-        program.kill().contains("the limit on open files has room for 24 connections, not 512")
+        program.kill().contains("the limit on open files has room for 18 connections, not 512")
     );
 }
 
