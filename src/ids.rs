@@ -9,6 +9,7 @@
 //! Known weakness: so it is too where a run gives out more than [`RUN_IDS`] events and the clock is set back behind its start.
 
 use std::fs;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process;
@@ -23,6 +24,9 @@ const RUN_IDS: u64 = 1_000_000;
 /// No run begins beyond this id, of the year 2255: JavaScript's numbers are exact up to 2^53, a little later.
 const MAX_FIRST_ID: u64 = 9_000_000_000_000_000;
 
+/// Where a run begins at random if the clock was never set: within 11 days of the first of all ids.
+const UNSET_SPREAD: u64 = 1_000_000_000_000;
+
 /// Bytes of the number's file at most: 16 digits and a line end, however it is spelled.
 const MAX_NUMBER_BYTES: u64 = 32;
 
@@ -31,7 +35,7 @@ const FILE_NAME: &str = "claude-live.next-id";
 
 /// The first id of a run that starts now; `memory` is the file with the number, if there is a place for it.
 pub(crate) fn first(memory: Option<&Path>) -> u64 {
-    first_at(now_micros(), memory)
+    first_at(plausible(now_micros()), memory)
 }
 
 /// The file with the number, in the first of these directories that is set: `$XDG_RUNTIME_DIR`, `$TMPDIR`.
@@ -74,6 +78,12 @@ fn remember(path: &Path, number: u64) -> io::Result<()> {
     written
 }
 
+/// A clock that nobody has set says much the same at each start, and ids of two runs must not be the same.
+fn plausible(clock: u64) -> u64 {
+    let random = || RandomState::new().hash_one(clock) % UNSET_SPREAD;
+    if clock < MIN_ID { MIN_ID + random() } else { clock }
+}
+
 fn now_micros() -> u64 {
     let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since_1970.as_micros()).unwrap_or(MAX_FIRST_ID)
@@ -96,6 +106,14 @@ mod tests {
         assert_eq!(first(CLOCK - HOUR), CLOCK + 2 * RUN_IDS);
         assert_eq!(first(CLOCK + HOUR), CLOCK + HOUR);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left there");
+    }
+
+    #[test]
+    fn runs_whose_clock_was_never_set_have_ids_of_their_own() {
+        let ids: Vec<u64> = (0..100).map(|_| plausible(5)).collect();
+        assert!(ids.iter().all(|id| (MIN_ID..MIN_ID + UNSET_SPREAD).contains(id)));
+        assert!(ids.windows(2).all(|two| two[0].abs_diff(two[1]) > 1000), "{ids:?}");
+        assert_eq!(plausible(CLOCK), CLOCK);
     }
 
     #[test]

@@ -89,8 +89,10 @@ fn run(args: &Args) -> Result<(), Error> {
     if args.quiet {
         log::be_quiet();
     }
+    // First of all, since it may be written to a FIFO later: until then nobody is listened to.
+    let token = token(args)?;
     let (listener, address) = bind(SocketAddr::new(args.host, args.port))?;
-    let guard = Guard::new(address, &args.allow_hosts, token(args)?);
+    let guard = Guard::new(address, &args.allow_hosts, token);
     let assets = Assets::new(args.static_dir.as_deref())?;
     let Some(claude_dir) = &args.claude_dir else {
         let demo = Demo::create().map_err(Error::Demo)?;
@@ -119,7 +121,7 @@ fn serve(
     // A demo leaves nothing behind.
     let memory = memory.filter(|_| args.claude_dir.is_some());
     // Nothing is ever written where Claude Code writes, even if temporary files are to go there.
-    let memory = memory.filter(|file| !file.starts_with(claude_dir));
+    let memory = memory.filter(|file| !is_within(file, claude_dir));
     let hub = Hub::new(ids::first(memory.as_deref()));
     let watched = follow::watched(claude_dir, &args.watch);
     let health = Arc::new(health(claude_dir, &watched));
@@ -176,6 +178,12 @@ fn print_service(kind: service::Kind, args: &Args) -> Result<(), Error> {
         home: home.as_deref(),
     };
     print(&service::print(kind, &service))
+}
+
+/// Whether a file that may not be there lies in the directory, whichever way leads there.
+fn is_within(file: &Path, dir: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    file.parent().is_some_and(|parent| real(parent).starts_with(real(dir)))
 }
 
 /// Listens, and says on which port if any was to do.
@@ -236,6 +244,21 @@ mod tests {
     #[track_caller]
     fn check(more: bool, is_streaming: bool, poll_ms: u64, wanted: Duration) {
         assert_eq!(pause(more, is_streaming, Duration::from_millis(poll_ms)), wanted);
+    }
+
+    #[test]
+    fn whichever_way_leads_to_a_directory_what_is_in_it_is_known_to_be() {
+        let place = tempfile::tempdir().unwrap();
+        let (dir, other) = (place.path().join("dir"), place.path().join("other"));
+        std::fs::create_dir_all(dir.join("inner")).unwrap();
+        std::fs::create_dir(&other).unwrap();
+        std::os::unix::fs::symlink(&dir, place.path().join("link")).unwrap();
+        for way in ["dir", "link", "other/../dir", "./dir"].map(|way| place.path().join(way)) {
+            assert!(is_within(&dir.join("file"), &way), "{}", way.display());
+            assert!(is_within(&way.join("inner/file"), &dir), "{}", way.display());
+            assert!(!is_within(&other.join("file"), &way), "{}", way.display());
+        }
+        assert!(is_within(Path::new("/missing/d/file"), Path::new("/missing")));
     }
 
     #[test]

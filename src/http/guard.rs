@@ -4,7 +4,8 @@
 //! its own. So a request must name a host that is known to be this one, and must not come from a foreign page.
 
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::io::{self, Read};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use crate::error::Error;
@@ -29,6 +30,9 @@ const COOKIE_SECONDS: u32 = 30 * 24 * 60 * 60;
 /// Bytes of a token at most: it must fit into a request head.
 const MAX_TOKEN_BYTES: usize = 1024;
 
+/// Read of the token's file.
+const MAX_FILE_BYTES: u64 = 64 * 1024;
+
 /// See the module.
 pub(crate) struct Guard {
     address: IpAddr,
@@ -39,7 +43,7 @@ pub(crate) struct Guard {
 
 impl Guard {
     pub(crate) fn new(address: SocketAddr, allow_hosts: &[String], token: Option<Token>) -> Guard {
-        let allow_hosts = allow_hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
+        let allow_hosts = allow_hosts.iter().map(|host| normal(host)).collect();
         let cookie = format!("{COOKIE}{}", address.port());
         Guard { address: address.ip(), cookie, allow_hosts, token }
     }
@@ -65,9 +69,9 @@ impl Guard {
 
     /// A loopback name, the listening address, or an allowed name; a port counts where --allow-host gives one.
     fn is_ours(&self, host: &str) -> bool {
-        let host = host.to_ascii_lowercase();
+        let host = normal(host);
         let name = without_port(&host);
-        if self.allow_hosts.iter().any(|allowed| *allowed == host || *allowed == name) {
+        if self.is_allowed(&host) {
             return true;
         }
         let is_label = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
@@ -75,9 +79,6 @@ impl Guard {
             return true;
         }
         let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
-        if self.allow_hosts.iter().any(|allowed| *allowed == bare) {
-            return true;
-        }
         bare.parse::<IpAddr>().is_ok_and(|address| {
             let is_any = self.address.is_unspecified();
             address.is_loopback() || address == self.address || is_any
@@ -99,14 +100,16 @@ impl Guard {
     }
 
     fn is_same(&self, head: &Head, origin: &str) -> bool {
-        let host = origin.split_once("://").map(|(_, host)| host.to_ascii_lowercase());
-        host.as_ref().is_some_and(|origin| {
-            head.host.as_ref().is_some_and(|host| host.eq_ignore_ascii_case(origin))
-                || self
-                    .allow_hosts
-                    .iter()
-                    .any(|allowed| allowed == origin || allowed == without_port(origin))
+        let origin = origin.split_once("://").map(|(_, host)| normal(host));
+        origin.is_some_and(|origin| {
+            head.host.as_ref().is_some_and(|host| normal(host) == origin)
+                || self.is_allowed(&origin)
         })
+    }
+
+    fn is_allowed(&self, host: &str) -> bool {
+        let name = without_port(host);
+        self.allow_hosts.iter().any(|allowed| allowed == host || allowed == name)
     }
 
     fn check_token(&self, head: &Head) -> Result<(), Answer> {
@@ -144,6 +147,18 @@ fn unauthorized(head: &Head) -> Answer {
 }
 
 /// The host part of `host:port`, `[v6]:port` or either without a port.
+/// One spelling of a host, with its port if it has one: in lower case, without the dot that ends a full name, and an IPv6
+/// address as RFC 5952 has it, in brackets.
+fn normal(host: &str) -> String {
+    let name = without_port(host);
+    let port = &host[name.len()..];
+    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    match bare.parse::<Ipv6Addr>() {
+        Ok(address) => format!("[{address}]{port}"),
+        Err(_) => format!("{}{port}", name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()),
+    }
+}
+
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, port))
@@ -178,7 +193,7 @@ impl Token {
     /// The file cannot be read, is empty, or holds less than `min_bytes` or what a cookie cannot carry.
     pub(crate) fn read(path: &Path, min_bytes: usize) -> Result<Token, Error> {
         let error = |cause: String| Error::TokenFile { path: path.to_owned(), cause };
-        let text = fs::read_to_string(path).map_err(|cause| error(cause.to_string()))?;
+        let text = read_start(path).map_err(|cause| error(cause.to_string()))?;
         warn_if_readable_by_others(path);
         let token = text.lines().next().unwrap_or_default().trim();
         if token.is_empty() {
@@ -206,6 +221,13 @@ impl Token {
         let differences = own.iter().zip(given).fold(0, |all, (a, b)| all | (a ^ b));
         own.len() == given.len() && std::hint::black_box(differences) == 0
     }
+}
+
+/// As much as a token and what may follow it can need: a file without an end is not read to its end.
+fn read_start(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    fs::File::open(path)?.take(MAX_FILE_BYTES).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 #[cfg(unix)]
@@ -252,8 +274,15 @@ mod tests {
 
     #[test]
     fn only_names_of_this_server_are_served() {
-        let guard = guard("192.168.1.5", &["Live.Example", "port.example:8443"], None);
+        let allow = ["Live.Example", "port.example:8443", "dot.example.", "FD00:0::5"];
+        let guard = guard("192.168.1.5", &allow, None);
         for host in [
+            "localhost.:8080",
+            "live.example.",
+            "port.example.:8443",
+            "dot.example:1",
+            "[fd00::5]",
+            "[FD00::0:5]:8080",
             "localhost",
             "LOCALHOST:1",
             "127.0.0.1:8080",
@@ -269,6 +298,8 @@ mod tests {
         }
         for host in [
             "evil.example",
+            "live.example..",
+            "[fd00::6]",
             "192.168.1.6",
             "localhost.evil.example",
             "port.example",
@@ -307,6 +338,7 @@ mod tests {
         check("Origin: http://localhost:8080", "200");
         check("Origin: HTTPS://LOCALHOST:8080", "200");
         check("Origin: https://proxy.example", "200");
+        check("Origin: http://localhost.:8080", "200");
         check("Origin: http://localhost:3000", "403");
         check("Origin: null", "403");
         check("Origin: https://evil.example", "403");

@@ -50,6 +50,11 @@ fn a_static_folder_or_token_file_that_is_not_there_exits_with_1() {
 }
 
 #[test]
+fn a_token_file_without_an_end_is_not_read_for_ever() {
+    check_fails(&["--port=0", "--token-file", "/dev/zero"], 1, "--token-file `/dev/zero`");
+}
+
+#[test]
 fn the_environment_names_the_directory() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("history.jsonl"), "{\"display\":\"from the environment\"}\n")
