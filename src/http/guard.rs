@@ -146,7 +146,6 @@ fn unauthorized(head: &Head) -> Answer {
     if asks_for_page { answer.in_words(UNAUTHORIZED_PAGE) } else { answer }
 }
 
-/// The host part of `host:port`, `[v6]:port` or either without a port.
 /// One spelling of a host, with its port if it has one: in lower case, without the dot that ends a full name, and an IPv6
 /// address as RFC 5952 has it, in brackets.
 fn normal(host: &str) -> String {
@@ -155,10 +154,14 @@ fn normal(host: &str) -> String {
     let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
     match bare.parse::<Ipv6Addr>() {
         Ok(address) => format!("[{address}]{port}"),
-        Err(_) => format!("{}{port}", name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()),
+        Err(_) => {
+            let whole = name.strip_suffix('.').filter(|name| !name.contains(':'));
+            format!("{}{port}", whole.unwrap_or(name).to_ascii_lowercase())
+        }
     }
 }
 
+/// The host part of `host:port`, `[v6]:port` or either without a port.
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, port))
@@ -312,6 +315,8 @@ mod tests {
             "127.0.0.1]",
             "user@localhost",
             "localhost:80:80",
+            "localhost:.",
+            "[::1]:.",
             "localhost/",
         ] {
             assert_eq!(status(&guard, &format!("Host: {host}")), "421", "{host}");

@@ -72,6 +72,7 @@ fn is_loopback(host: &str) -> bool {
     let name = host.trim_end_matches(|digit: char| digit.is_ascii_digit());
     let name = name.strip_suffix(':').unwrap_or(&host);
     [name, &host].into_iter().any(|name| {
+        let name = name.strip_suffix('.').unwrap_or(name);
         let bare = name.trim_start_matches('[').trim_end_matches(']');
         let is_name = name == "localhost" || name.ends_with(".localhost");
         is_name || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
