@@ -205,7 +205,9 @@ mod tests {
     #[test]
     fn beyond_every_bound_a_client_is_still_told_why() {
         let site = site(0);
-        let taken: Vec<_> = (0..64).map(|_| Place::take(&site, |site| &site.turned_away)).collect();
+        let places = site.places.turned_away;
+        let taken: Vec<_> =
+            (0..places).map(|_| Place::take(&site, |site| &site.turned_away)).collect();
         let told = answer(&site, |_, _| unreachable!("there is no room"));
         assert!(told.starts_with("HTTP/1.1 503 "), "{told}");
         assert!(told.contains("\r\nRetry-After: 2\r\n") && told.contains("\"busy\""), "{told}");

@@ -30,7 +30,7 @@ const COOKIE_SECONDS: u32 = 30 * 24 * 60 * 60;
 /// Bytes of a token at most: it must fit into a request head.
 const MAX_TOKEN_BYTES: usize = 1024;
 
-/// Read of the token's file.
+/// Bytes that are read of the token's file at most.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 
 /// See the module.
@@ -78,8 +78,7 @@ impl Guard {
         if name == "localhost" || (name.ends_with(".localhost") && name.bytes().all(is_label)) {
             return true;
         }
-        let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
-        bare.parse::<IpAddr>().is_ok_and(|address| {
+        without_brackets(name).parse::<IpAddr>().is_ok_and(|address| {
             let is_any = self.address.is_unspecified();
             address.is_loopback() || address == self.address || is_any
         })
@@ -151,14 +150,17 @@ fn unauthorized(head: &Head) -> Answer {
 fn normal(host: &str) -> String {
     let name = without_port(host);
     let port = &host[name.len()..];
-    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
-    match bare.parse::<Ipv6Addr>() {
+    match without_brackets(name).parse::<Ipv6Addr>() {
         Ok(address) => format!("[{address}]{port}"),
         Err(_) => {
             let whole = name.strip_suffix('.').filter(|name| !name.contains(':'));
             format!("{}{port}", whole.unwrap_or(name).to_ascii_lowercase())
         }
     }
+}
+
+fn without_brackets(name: &str) -> &str {
+    name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name)
 }
 
 /// The host part of `host:port`, `[v6]:port` or either without a port.
