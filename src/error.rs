@@ -1,4 +1,4 @@
-//! What can keep the program from starting, or end it.
+//! Errors that keep the program from starting, or end it.
 
 use std::fmt;
 use std::io;
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 /// See the module. `main` chooses the exit code.
 #[derive(Debug)]
 pub(crate) enum Error {
-    /// The command line is wrong: which value, and what was expected.
+    /// The command line is wrong. The message names the value and says what is expected.
     Usage(String),
     Bind {
         address: SocketAddr,
@@ -22,12 +22,25 @@ pub(crate) enum Error {
         path: PathBuf,
         cause: io::Error,
     },
+    Prices {
+        path: PathBuf,
+        cause: String,
+    },
+    #[cfg(feature = "fleet")]
+    PasswordFile {
+        path: PathBuf,
+        cause: String,
+    },
+    /// The name of the host cannot be that of a machine.
+    #[cfg(feature = "fleet")]
+    Machine(String),
     Demo(io::Error),
     Thread(io::Error),
+    Signals(io::Error),
     Stdout(io::Error),
-    /// Where the program itself lies is not known.
-    Program(io::Error),
-    /// A thread that should run for as long as the program has ended.
+    /// `--print-service` cannot name this executable.
+    Service(String),
+    /// A thread that runs as long as the program does has exited.
     Ended(&'static str),
 }
 
@@ -39,7 +52,7 @@ impl fmt::Display for Error {
                 let (port, ip) = (address.port(), address.ip());
                 write!(
                     f,
-                    "port `{port}` on `{ip}` is in use, and --port 0 picks a free one: {cause}"
+                    "port `{port}` on `{ip}` is in use; use --port 0 for any free port: {cause}"
                 )
             }
             Error::Bind { address, cause } => write!(f, "cannot listen on `{address}`: {cause}"),
@@ -47,11 +60,23 @@ impl fmt::Display for Error {
                 write!(f, "--token-file `{}`: {cause}", path.display())
             }
             Error::StaticDir { path, cause } => write!(f, "--static `{}`: {cause}", path.display()),
-            Error::Demo(cause) => write!(f, "cannot write the demo's folder: {cause}"),
+            Error::Prices { path, cause } => write!(f, "--prices `{}`: {cause}", path.display()),
+            #[cfg(feature = "fleet")]
+            Error::PasswordFile { path, cause } => {
+                write!(f, "--redis-password-file `{}`: {cause}", path.display())
+            }
+            #[cfg(feature = "fleet")]
+            Error::Machine(name) => write!(
+                f,
+                "the host's name `{name}` cannot be that of a machine; use --machine with letters, \
+                 digits, `.`, `_` and `-`"
+            ),
+            Error::Demo(cause) => write!(f, "cannot start the demo: {cause}"),
+            Error::Signals(cause) => write!(f, "cannot handle signals: {cause}"),
             Error::Thread(cause) => write!(f, "cannot start a thread: {cause}"),
             Error::Stdout(cause) => write!(f, "cannot write to standard output: {cause}"),
-            Error::Program(cause) => write!(f, "cannot tell where this program lies: {cause}"),
-            Error::Ended(thread) => write!(f, "the thread `{thread}` ended, which it should not"),
+            Error::Service(cause) => write!(f, "--print-service: {cause}"),
+            Error::Ended(thread) => write!(f, "thread `{thread}` exited unexpectedly"),
         }
     }
 }

@@ -1,111 +1,91 @@
-//! The HTTP side: the accept loop, one thread a connection, the courier that serves streams at rest, and the bounds on all of it.
+//! The server: an accept loop, and a thread for each connection.
 //!
-//! The loop is ours because a stream holds its connection for hours, for which tiny_http's pool of threads is not made:
-//! it starves later clients, stops for good when descriptors run out, and has no time-outs. Its types parse our request heads and
-//! print our answers.
+//! The loop is our own because a stream keeps its connection for hours. tiny_http's thread pool
+//! then starves later clients, stops for good when descriptors run out, and has no timeouts. Its
+//! types parse the request heads and print the answers.
 //!
-//! Invariant: nothing that a client does holds up the accept loop or another client; a panic ends its own connection.
+//! Invariant: no client can block the accept loop or another client; a panic ends only its own
+//! connection.
 
 pub(crate) mod answer;
 pub(crate) mod assets;
 pub(crate) mod backlog;
 pub(crate) mod connection;
-mod courier;
+mod encoding;
+mod frames;
 pub(crate) mod guard;
 pub(crate) mod head;
-mod limit;
+pub(crate) mod host;
+pub(crate) mod limit;
+pub(crate) mod listener;
+mod query;
 pub(crate) mod route;
+mod sessions;
 pub(crate) mod stream;
+pub(crate) mod token;
+mod usage;
 
 use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::health::{Counter, Health};
 use crate::hub::Hub;
+use crate::report::health::{Health, Load};
+use crate::sources::records::Records;
+use crate::sources::usage::Usage;
 use crate::worker::Alarm;
 use assets::Assets;
-use courier::Courier;
 use guard::Guard;
-use limit::Places;
+use limit::{Limiter, Place};
 
-/// Stack of a connection's thread: several times what the deepest call needs; the system gives memory only for what is touched.
+/// Stack of a connection's thread, several times as much as the deepest call needs. The system
+/// gives memory only to the part that is used.
 const STACK_BYTES: usize = 256 * 1024;
 
-/// Pause after `accept` failed, which is when descriptors or memory have run out: 20 attempts a second are no load.
+/// Pause after `accept` failed because descriptors or memory ran out: 20 attempts a second are no
+/// load.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
-/// What every connection needs.
+/// The time that streams have to end in, and between two looks whether they have.
+const END_TIME: Duration = Duration::from_secs(2);
+const END_STEP: Duration = Duration::from_millis(2);
+
+/// The state that all connections share.
 pub(crate) struct Site {
-    places: Places,
-    /// Clients that are being told that there is no room.
-    turned_away: Counter,
+    pub(crate) limiter: Limiter,
     pub(crate) guard: Guard,
     pub(crate) assets: Assets,
     pub(crate) hub: Arc<Hub>,
-    pub(crate) courier: Arc<Courier>,
+    pub(crate) records: Arc<Records>,
+    /// Absent while transcripts are not followed.
+    pub(crate) usage: Option<Arc<Usage>>,
     pub(crate) health: Arc<Health>,
 }
 
 impl Site {
-    pub(crate) fn new(
-        max_connections: usize,
-        guard: Guard,
-        assets: Assets,
-        hub: Arc<Hub>,
-        health: Arc<Health>,
-    ) -> Site {
-        let places = limit::affordable(max_connections);
-        let courier = Arc::new(Courier::new(Arc::clone(&hub)));
-        let turned_away = Counter::default();
-        Site { places, turned_away, guard, assets, hub, courier, health }
-    }
-
-    /// A stream's place, or `None` when all are taken: 3/4 of the connections, so that pages still load.
-    pub(crate) fn take_stream_place(self: &Arc<Site>) -> Option<Place> {
-        let place = Place::take(self, |site| &site.health.counters.streams);
-        let max_streams = self.places.connections * 3 / 4;
-        (place.before < max_streams as u64).then_some(place)
+    /// The numbers that the server and the hub contribute to the reports.
+    pub(crate) fn load(&self) -> Load {
+        Load {
+            connections: self.limiter.connections(),
+            subscribers: self.limiter.streams(),
+            refused_connections: self.limiter.refused(),
+            events_published: self.hub.published(),
+            last_event_id: self.hub.last_id(),
+        }
     }
 }
 
-/// One of a bounded number, given back on drop, by a panic too.
-pub(crate) struct Place {
-    site: Arc<Site>,
-    counter: fn(&Site) -> &Counter,
-    /// How many were taken before this one.
-    before: u64,
-}
+/// Serves a connection: [`connection::run`], except in tests.
+type Run = fn(&TcpStream, &Arc<Site>);
 
-impl Place {
-    fn take(site: &Arc<Site>, counter: fn(&Site) -> &Counter) -> Place {
-        Place { before: counter(site).add(1), site: Arc::clone(site), counter }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        (self.counter)(&self.site).take_one();
-    }
-}
-
-/// What is done with a connection, which is [`connection::run`] but in tests.
-type Run = fn(&Arc<TcpStream>, &Arc<Site>);
-
-/// Starts to accept connections, on a thread of its own, and the courier on another.
+/// Starts to accept connections, on a thread of its own.
 ///
 /// # Errors
 ///
-/// The system has no thread to give.
-pub(crate) fn serve(
-    alarm: impl Fn(&'static str) -> Alarm,
-    listener: TcpListener,
-    site: Site,
-) -> io::Result<()> {
-    site.courier.start(alarm("courier"))?;
-    let (alarm, site) = (alarm("accept"), Arc::new(site));
+/// The system cannot start a thread.
+pub(crate) fn serve(alarm: Alarm, listener: TcpListener, site: Arc<Site>) -> io::Result<()> {
     thread::Builder::new().name(alarm.name.to_owned()).spawn(move || {
         let _rings_at_the_end = alarm;
         loop {
@@ -118,28 +98,32 @@ pub(crate) fn serve(
     Ok(())
 }
 
-/// Gives a connection its thread, or turns it away.
-fn start(socket: TcpStream, site: &Arc<Site>, run: Run) {
-    let place = Place::take(site, |site| &site.health.counters.connections);
-    if place.before < site.places.connections as u64 {
-        let site = Arc::clone(site);
-        return on_thread(socket, place, move |socket| run(socket, &site));
+/// Ends every stream with its last chunk, as far as clients take it in time.
+pub(crate) fn end_streams(hub: &Hub) {
+    hub.close();
+    let deadline = Instant::now() + END_TIME;
+    while hub.subscribers() > 0 && Instant::now() < deadline {
+        thread::sleep(END_STEP);
     }
-    drop(place);
-    site.health.counters.refused_connections.add(1);
-    let place = Place::take(site, |site| &site.turned_away);
-    if place.before < site.places.turned_away as u64 {
-        on_thread(socket, place, |socket| connection::turn_away(socket));
+}
+
+/// Gives a connection a thread, or turns it away.
+fn start(socket: TcpStream, site: &Arc<Site>, run: Run) {
+    if let Some(place) = site.limiter.connection() {
+        let site = Arc::clone(site);
+        on_thread(socket, place, move |socket| run(socket, &site));
+    } else if let Some(place) = site.limiter.turned_away() {
+        on_thread(socket, place, connection::turn_away);
     } else {
         connection::turn_away_at_once(&socket);
     }
 }
 
-fn on_thread(socket: TcpStream, place: Place, run: impl FnOnce(&Arc<TcpStream>) + Send + 'static) {
+fn on_thread(socket: TcpStream, place: Place, run: impl FnOnce(&TcpStream) + Send + 'static) {
     let socket = Arc::new(socket);
     let threads_socket = Arc::clone(&socket);
     let thread = move || {
-        // Given back before the socket is closed: who sees the connection's end finds the place free.
+        // Dropped before the socket: a client that sees its connection end finds the place free.
         let _place = place;
         run(&threads_socket);
     };
@@ -150,21 +134,29 @@ fn on_thread(socket: TcpStream, place: Place, run: impl FnOnce(&Arc<TcpStream>) 
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::http) mod tests {
     use std::io::{Read, Write};
     use std::net::Ipv4Addr;
     use std::path::Path;
 
     use super::*;
+    use crate::event::MIN_ID;
 
-    fn site(max_connections: usize) -> Arc<Site> {
-        let guard = Guard::new((Ipv4Addr::LOCALHOST, 8080).into(), &[], None);
-        let health = Health::new(Path::new("/nowhere"), Path::new("/nowhere/history"), Vec::new());
-        let assets = Assets::new(None).unwrap();
-        Arc::new(Site::new(max_connections, guard, assets, Hub::new(0), Arc::new(health)))
+    /// A site that follows no file.
+    pub(in crate::http) fn site(max_connections: usize) -> Arc<Site> {
+        let nowhere = Path::new("/nowhere");
+        Arc::new(Site {
+            limiter: Limiter::new(max_connections),
+            guard: Guard::new((Ipv4Addr::LOCALHOST, 8080).into(), &[], None),
+            assets: Assets::new(None).unwrap(),
+            hub: Hub::new(MIN_ID),
+            records: Arc::new(Records::new(nowhere.join("history"))),
+            usage: None,
+            health: Arc::new(Health::new(nowhere, &nowhere.join("history"), Vec::new())),
+        })
     }
 
-    /// What a client reads until its connection ends.
+    /// The bytes that a client reads until its connection ends.
     fn answer(site: &Arc<Site>, run: Run) -> String {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -186,7 +178,7 @@ mod tests {
         for _ in 0..20 {
             assert_eq!(answer(&site, |_, _| panic!("on purpose")), "");
         }
-        assert_eq!(site.health.counters.connections.get(), 0);
+        assert_eq!(site.limiter.connections(), 0);
         assert!(answer(&site, connection::run).starts_with("HTTP/1.1 200 OK\r\n"));
     }
 
@@ -195,23 +187,22 @@ mod tests {
         let site = site(4);
         for _ in 0..20 {
             answer(&site, |_, site| {
-                let _place = site.take_stream_place().expect("three are free");
+                let _place = site.limiter.stream().expect("three are free");
                 panic!("on purpose");
             });
         }
-        assert_eq!(site.health.counters.streams.get(), 0);
+        assert_eq!(site.limiter.streams(), 0);
     }
 
     #[test]
-    fn beyond_every_bound_a_client_is_still_told_why() {
+    fn a_client_beyond_every_bound_is_still_told_why() {
         let site = site(0);
-        let places = site.places.turned_away;
-        let taken: Vec<_> =
-            (0..places).map(|_| Place::take(&site, |site| &site.turned_away)).collect();
-        let told = answer(&site, |_, _| unreachable!("there is no room"));
-        assert!(told.starts_with("HTTP/1.1 503 "), "{told}");
-        assert!(told.contains("\r\nRetry-After: 2\r\n") && told.contains("\"busy\""), "{told}");
-        drop(taken);
-        assert_eq!(site.health.counters.refused_connections.get(), 1);
+        let taken: Vec<_> = std::iter::from_fn(|| site.limiter.turned_away()).collect();
+        assert!(!taken.is_empty());
+        let answer = answer(&site, |_, _| unreachable!("there is no place"));
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+        assert!(answer.contains("\r\nRetry-After: 2\r\n"), "{answer}");
+        assert!(answer.contains("\"busy\""), "{answer}");
+        assert_eq!(site.limiter.refused(), 1);
     }
 }

@@ -1,324 +1,484 @@
-//! The hub: the newest events in memory, and the news that there are more.
+//! The hub: keeps the newest events in memory and notifies the streams of new ones.
 //!
-//! Two rings share the events: the newest of all types, from which streams are replayed, and the newest history
-//! events, the backlog. A subscriber gets no queue of events but a channel of one token that says "there is
-//! something"; it then reads on from the ring after the last id that it has. So joining, resuming and catching up are one
-//! operation, there is no seam between replay and live, and a reader that stalls costs nothing but its place.
+//! Events have one sequence of ids and three topics, each with a retention of its own. A stream
+//! reads the topics that its filter needs, in the order of the ids.
 //!
-//! Events and subscribers have a lock each, and no thread holds both: readers that are woken do not wait for the
-//! rest to be woken. An event is in the ring before anybody is told, and a reader registers before it looks, so that
-//! whatever it did not find there it is told of.
+//! A subscriber has no queue of events. It has a position (the last id it read) and a channel of
+//! one token that says "there is more"; it reads on from its position. Joining, resuming and
+//! catching up are therefore one operation without a seam, and a subscriber that stalls costs its
+//! place and nothing else. An event is in the ring before any subscriber is notified, and a
+//! subscriber registers before it reads, so no event falls in between.
 //!
-//! The lines that were there before the start are made into events when they are first asked for, under a lock of their own that
-//! no publisher takes; the events' lock may be taken under it.
-//!
-//! Invariant: `publish` never blocks; under the other locks there is no I/O, no JSON, and no work that grows with an event's size.
+//! Invariant: `publish` never blocks. Under the locks there is no I/O, no JSON and no work that
+//! grows with an event's size; no thread holds both locks.
 
-use std::collections::{HashMap, VecDeque};
-use std::iter;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::thread::{self, Thread};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::{Instant, SystemTime};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 
-use crate::event::{Draft, Event, MIN_ID};
+use crate::event::{Draft, Event, EventType, MIN_ID, SourceId, Topic};
+use crate::wake::{self, Sleeper, Wake, Waker};
 
-/// Events that each of the two rings holds.
+/// The most events in a ring of prompts.
 pub(crate) const RING_EVENTS: usize = 1000;
 
-/// Bytes of events that each of the two rings holds at most. The design allows 64 MiB; this keeps the whole program
-/// under 40 MB whatever the history holds. The newest event is kept whatever its size.
+/// The most events in the ring of transcripts, which several busy agents fill in a minute.
+const TRANSCRIPT_EVENTS: usize = 4000;
+
+/// The most sessions that are remembered to be gone.
+const REMOVED_SESSIONS: usize = 1000;
+
+/// The most bytes of events in a ring: the whole program stays under 40 MB whatever the history
+/// holds. The newest event is kept whatever its size.
 pub(crate) const RING_BYTES: usize = 8 * 1024 * 1024;
 
-/// What an event costs beside its frame: its fields, the shared pointer's counts, and its places in the rings.
+/// The cost of an event beside its frame: its fields, the counts of the shared pointer, its places
+/// in the rings.
 const EVENT_OVERHEAD_BYTES: usize = 128;
+
+/// No run starts beyond this id, of the year 2255: JavaScript's numbers are exact up to 2^53, a
+/// little later.
+const MAX_FIRST_ID: u64 = 9_000_000_000_000_000;
+
+/// The range of ids, 11 days, in which a run starts if the clock was never set.
+const UNSET_CLOCK_IDS: u64 = 1_000_000_000_000;
+
+/// Returns the first id of a run that starts now: the clock in microseconds, so that ids increase
+/// from run to run. If the clock was set back since the last run, the ids of clients are from the
+/// future, and they are told to read the backlog again.
+pub(crate) fn first_id(now: SystemTime) -> u64 {
+    let since_1970 = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let clock = u64::try_from(since_1970.as_micros()).unwrap_or(MAX_FIRST_ID);
+    if clock < MIN_ID {
+        // An unset clock is about the same at each start; the ids of two runs must not be.
+        return MIN_ID + RandomState::new().hash_one(clock) % UNSET_CLOCK_IDS;
+    }
+    clock.min(MAX_FIRST_ID)
+}
 
 /// See the module.
 pub(crate) struct Hub {
     events: Mutex<Events>,
-    seeds: Mutex<Seeds>,
     subscribers: Mutex<Subscribers>,
 }
 
 struct Events {
+    first_id: u64,
     last_id: u64,
-    /// Streams can be resumed from this id on: that of the newest event that was pushed out of the ring.
-    floor_id: u64,
-    all: Ring,
-    history: Ring,
     published: u64,
-    /// The id of the next seed.
-    seed_id: u64,
-    /// The backlog has let go what is newer than the seeds that are left, and has no place for them any more.
-    is_past_seeds: bool,
+    prompts: Ring,
+    /// The prompts that are records of a file: the backlog.
+    records: Ring,
+    sessions: Compacted,
+    transcripts: Ring,
 }
 
-/// Lines from before the start that nobody has asked for yet, newest first.
-pub(crate) type Seeds = Box<dyn Iterator<Item = Draft> + Send>;
+/// Which events a subscriber wants.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Filter {
+    /// Absent: every type.
+    pub(crate) types: Option<Vec<EventType>>,
+    /// Absent: of every session, and of none.
+    pub(crate) session: Option<Box<str>>,
+}
+
+impl Filter {
+    fn wants(&self, event: &Event) -> bool {
+        let is_type = |types: &Vec<EventType>| types.contains(&event.event_type());
+        self.types.as_ref().is_none_or(is_type)
+            && self.session.as_deref().is_none_or(|session| event.session() == Some(session))
+    }
+
+    fn needs(&self, topic: Topic) -> bool {
+        let types = self.types.as_deref().unwrap_or(&EventType::ALL);
+        types.iter().any(|event_type| event_type.topic() == topic)
+    }
+}
 
 #[derive(Default)]
 struct Subscribers {
-    readers: HashMap<u64, Arc<Reader>>,
+    by_key: HashMap<u64, Subscriber>,
     next_key: u64,
+    is_closed: bool,
 }
 
-/// What the hub knows of a subscriber.
-struct Reader {
-    news: Sender<()>,
-    thread: Thread,
-    /// The last id that was sent, or [`NOT_WAITED_FOR`].
-    read_id: AtomicU64,
+/// The hub's side of a subscription.
+struct Subscriber {
+    /// Absent once the hub is closed.
+    waker: Option<Waker>,
+    progress: Arc<Progress>,
 }
 
-/// In place of an id: the reader has not begun, or has been left behind and has not caught up since.
-const NOT_WAITED_FOR: u64 = u64::MAX;
+/// How far a subscriber is.
+struct Progress {
+    /// The client has been sent everything up to this id.
+    acknowledged_id: AtomicU64,
+    /// Publishers do not wait for the subscriber until it has caught up.
+    is_lagging: AtomicBool,
+}
 
-/// What a stream that has seen everything up to an id is to be sent.
+impl Progress {
+    fn holds_up(&self, id: u64) -> bool {
+        !self.is_lagging.load(Relaxed) && self.acknowledged_id.load(Relaxed) < id
+    }
+}
+
+/// The events after a subscription's position.
 pub(crate) enum Replay {
-    /// What came after, oldest first; empty when there is nothing.
+    /// Oldest first; empty when there are no more.
     Events(Vec<Arc<Event>>),
-    /// What came after is not (all) in memory, or the id is of another run.
-    Lost { last_id: u64 },
+    /// Some of them are no longer in memory, or the position is of another run. The subscription
+    /// goes on after `id`, which is new and belongs to the notice that tells the client.
+    Lost { id: u64 },
 }
 
-/// The newest history events, newest first.
-pub(crate) struct Backlog {
-    /// The hub's newest id at the same instant: a stream from here on misses and repeats nothing.
+/// Events of one kind that are in memory.
+pub(crate) struct Snapshot {
+    /// The hub's newest id at the same instant: a stream that starts after it misses and repeats
+    /// nothing.
     pub(crate) last_id: u64,
     pub(crate) events: Vec<Arc<Event>>,
 }
 
 impl Hub {
-    /// Ids begin at `first_id`, or at the smallest that has 16 digits.
+    /// Ids start at `first_id`, which has 16 digits.
     pub(crate) fn new(first_id: u64) -> Arc<Hub> {
-        let last_id = first_id.max(MIN_ID) - 1;
-        Arc::new(Hub {
-            events: Mutex::new(Events {
-                last_id,
-                floor_id: last_id,
-                all: Ring::default(),
-                history: Ring::default(),
-                published: 0,
-                seed_id: last_id,
-                is_past_seeds: false,
-            }),
-            seeds: Mutex::new(Box::new(iter::empty())),
-            subscribers: Mutex::default(),
-        })
+        let events = Events {
+            first_id,
+            last_id: first_id - 1,
+            published: 0,
+            prompts: Ring::of(RING_EVENTS),
+            records: Ring::of(RING_EVENTS),
+            sessions: Compacted::default(),
+            transcripts: Ring::of(TRANSCRIPT_EVENTS),
+        };
+        Arc::new(Hub { events: Mutex::new(events), subscribers: Mutex::default() })
     }
 
-    /// Takes an event in, gives it the next id, and tells every subscriber.
+    /// Adds an event that existed before the program started: no subscriber is notified, and it
+    /// does not count as published.
+    pub(crate) fn seed(&self, draft: Draft) {
+        self.events.lock().push(draft);
+    }
+
+    /// Adds a line of a history to the backlog alone: streams do not send it.
+    #[cfg(feature = "fleet")]
+    pub(crate) fn remember(&self, draft: Draft) {
+        let mut events = self.events.lock();
+        events.last_id += 1;
+        let event = Arc::new(draft.number(events.last_id));
+        let mut evicted = Vec::new();
+        events.records.push(event, &mut evicted);
+        drop(events);
+        // Freed without the lock, as in `add`.
+        drop(evicted);
+    }
+
+    /// Adds an event, notifies every subscriber and returns the event's id.
     pub(crate) fn publish(&self, draft: Draft) -> u64 {
         let id = self.add(draft);
-        self.tell();
+        self.notify();
         id
     }
 
-    /// As [`Hub::publish`], but nobody is told before [`Hub::tell`]: what belongs together is then sent together.
+    /// Adds an event without notifying: events that belong together are sent together after one
+    /// [`Hub::notify`].
     pub(crate) fn add(&self, draft: Draft) -> u64 {
         let mut events = self.events.lock();
         events.published += 1;
-        let (id, gone) = events.push(draft);
+        let (id, evicted) = events.push(draft);
         drop(events);
-        // Giving back a large event's memory takes time, which no reader is to wait for.
-        drop(gone);
+        // Freeing a large event takes time, for which no subscriber should wait.
+        drop(evicted);
         id
     }
 
-    /// Tells every subscriber that there is something.
-    pub(crate) fn tell(&self) {
-        for reader in self.subscribers.lock().readers.values() {
-            // A full channel already says so, and whoever filled it wakes the thread.
-            if reader.news.try_send(()).is_ok() {
-                reader.thread.unpark();
+    /// Tells every subscriber that there is more to read.
+    pub(crate) fn notify(&self) {
+        for subscriber in self.subscribers.lock().by_key.values() {
+            if let Some(waker) = &subscriber.waker {
+                waker.wake();
             }
         }
     }
 
-    /// Whether some reader has half a ring still to read. Whoever publishes a burst waits a moment then, so that the ring does
-    /// not move on under readers that do read; those that do not are left behind with [`Hub::leave_behind`].
-    pub(crate) fn is_far_ahead(&self) -> bool {
-        let half_id = self.events.lock().all.half_id();
-        self.subscribers.lock().readers.values().any(|reader| reader.is_before(half_id))
+    /// Whether a subscriber that keeps up has half a topic's ring still to read. A publisher of a
+    /// burst waits a moment then, so that the ring does not move on under subscribers that do read.
+    pub(crate) fn has_subscribers_behind(&self, topic: Topic) -> bool {
+        let half_id = self.half_id(topic);
+        let subscribers = self.subscribers.lock();
+        subscribers.by_key.values().any(|subscriber| subscriber.progress.holds_up(half_id))
     }
 
-    /// Does not wait any more for those that [`Hub::is_far_ahead`] speaks of, until they have caught up.
-    pub(crate) fn leave_behind(&self) {
-        let half_id = self.events.lock().all.half_id();
-        for reader in self.subscribers.lock().readers.values() {
-            if reader.is_before(half_id) {
-                reader.read_id.store(NOT_WAITED_FOR, Relaxed);
+    /// Stops waiting for the subscribers of [`Hub::has_subscribers_behind`] until they have caught
+    /// up.
+    pub(crate) fn stop_waiting(&self, topic: Topic) {
+        let half_id = self.half_id(topic);
+        for subscriber in self.subscribers.lock().by_key.values() {
+            if subscriber.progress.holds_up(half_id) {
+                subscriber.progress.is_lagging.store(true, Relaxed);
             }
         }
     }
 
-    /// Takes in what was there before the program started, of which nobody is told: so many drafts, newest first. They get their ids
-    /// now, but are made only when they are asked for: most of them seldom are, and never at once.
-    pub(crate) fn seed(&self, count: usize, seeds: Seeds) {
-        let mut events = self.events.lock();
-        events.last_id += count as u64;
-        events.floor_id = events.last_id;
-        events.seed_id = events.last_id;
-        drop(events);
-        *self.seeds.lock() = seeds;
-    }
-
-    /// Makes events of all that [`Hub::seed`] took in and the ring has room for. Then there are no seeds any more.
-    pub(crate) fn make_seeds(&self) {
-        let mut seeds = self.seeds.lock();
-        self.make_events(&mut seeds, RING_EVENTS);
-        // Whoever brought them counts what is wrong with them when they are made, and they must not come later.
-        seeds.by_ref().for_each(drop);
-    }
-
-    /// Makes events of seeds until there are so many history events, or no room.
-    fn make_events(&self, seeds: &mut Seeds, wanted: usize) {
-        while self.events.lock().history.queue.len() < wanted {
-            let Some(draft) = seeds.next() else { return };
-            if !self.events.lock().push_older(draft) {
-                return seeds.by_ref().for_each(drop);
-            }
+    /// Returns the id behind which a subscriber may lose events of a topic soon. Sessions are never
+    /// lost.
+    fn half_id(&self, topic: Topic) -> u64 {
+        let events = self.events.lock();
+        match topic {
+            Topic::Prompts => events.prompts.half_id(),
+            Topic::Transcripts => events.transcripts.half_id(),
+            Topic::Sessions => 0,
         }
     }
 
-    /// Registers the calling thread for the news of later events. Ask [`Hub::replay_since`] after, not before.
-    pub(crate) fn subscribe(self: &Arc<Hub>) -> Subscription {
-        let (sender, news) = bounded(1);
-        let read_id = AtomicU64::new(NOT_WAITED_FOR);
-        let reader = Arc::new(Reader { news: sender, thread: thread::current(), read_id });
+    /// Registers the calling thread as a subscriber that has read everything up to the id `since`,
+    /// or up to the newest.
+    pub(crate) fn subscribe(self: &Arc<Hub>, since: Option<u64>, filter: Filter) -> Subscription {
+        let (waker, sleeper) = wake::pair();
+        let progress = Arc::new(Progress {
+            acknowledged_id: AtomicU64::new(0),
+            // Replaying what came before must not hold up a burst.
+            is_lagging: AtomicBool::new(true),
+        });
         let mut subscribers = self.subscribers.lock();
         let key = subscribers.next_key;
         subscribers.next_key += 1;
-        subscribers.readers.insert(key, Arc::clone(&reader));
-        Subscription { news, reader, key, hub: Arc::clone(self) }
+        let waker = (!subscribers.is_closed).then_some(waker);
+        subscribers.by_key.insert(key, Subscriber { waker, progress: Arc::clone(&progress) });
+        drop(subscribers);
+        let position = since.unwrap_or_else(|| self.last_id());
+        Subscription { position, filter, sleeper, progress, key, hub: Arc::clone(self) }
     }
 
-    /// What came after the event with this id, as far as it fits into `max_bytes`, but one event at least: what a reader holds while it
-    /// writes is memory that the rings do not count.
-    pub(crate) fn replay_since(&self, id: u64, max_bytes: usize) -> Replay {
+    /// Ends the waits of every subscription, present and future.
+    pub(crate) fn close(&self) {
+        let mut subscribers = self.subscribers.lock();
+        subscribers.is_closed = true;
+        subscribers.by_key.values_mut().for_each(|subscriber| subscriber.waker = None);
+    }
+
+    /// Returns how many subscriptions there are, of a closed hub those that are still to be
+    /// dropped.
+    pub(crate) fn subscribers(&self) -> usize {
+        self.subscribers.lock().by_key.len()
+    }
+
+    /// Returns the newest `limit` lines of the history, newest first.
+    pub(crate) fn backlog(&self, limit: usize) -> Snapshot {
         let events = self.events.lock();
-        if id < events.floor_id || id > events.last_id {
-            return Replay::Lost { last_id: events.last_id };
-        }
-        let start = events.all.queue.partition_point(|event| event.id() <= id);
-        let mut left_bytes = max_bytes;
-        let fits = |event: &&Arc<Event>| {
-            let has_room = left_bytes > 0;
-            left_bytes = left_bytes.saturating_sub(event.frame().len());
-            has_room
-        };
-        let count = events.all.queue.range(start..).take_while(fits).count();
-        Replay::Events(events.all.queue.range(start..start + count).cloned().collect())
+        let newest = events.records.queue.iter().rev().take(limit).cloned().collect();
+        Snapshot { last_id: events.last_id, events: newest }
     }
 
-    pub(crate) fn backlog(&self, limit: usize) -> Backlog {
-        if self.events.lock().history.queue.len() < limit {
-            self.make_events(&mut self.seeds.lock(), limit);
-        }
+    /// Returns the present state of every session, in the order of their ids.
+    pub(crate) fn sessions(&self) -> Snapshot {
         let events = self.events.lock();
-        let newest = events.history.queue.iter().rev().take(limit).cloned().collect();
-        Backlog { last_id: events.last_id, events: newest }
+        let is_there = |event: &&Arc<Event>| event.event_type() == EventType::SessionChanged;
+        let present = events.sessions.by_id.values().filter(is_there).cloned().collect();
+        Snapshot { last_id: events.last_id, events: present }
     }
 
-    /// Forgets the history events whose lines are gone from the file; `offsets` has the lines that are still there, by
-    /// their sequence numbers, with the offsets at which they now stand.
-    pub(crate) fn keep_lines(&self, offsets: &HashMap<u64, u64>) {
-        self.make_seeds();
-        let history: Vec<_> = self.events.lock().history.queue.iter().cloned().collect();
-        let moved: HashMap<u64, Arc<Event>> = history
-            .iter()
-            .filter_map(|event| {
-                let offset = offsets.get(&event.line()?)?;
-                Some((event.id(), Arc::new(event.moved_to(*offset))))
-            })
-            .collect();
-        let newest = history.last().map_or(0, |event| event.id());
+    /// Takes the lines of a source that are gone from its file out of the backlog. `offsets` maps
+    /// the sequence numbers of those that are still there to their present offsets.
+    ///
+    /// Streams still get the lines that are gone, before the notice of the reset: a stream may not
+    /// have sent the last lines of a file yet that was replaced.
+    pub(crate) fn retain(&self, source: SourceId, offsets: &HashMap<u64, u64>) {
+        let is_of_source = |event: &&Arc<Event>| event.is_of(source);
+        let events = self.events.lock();
+        let rings = [&events.records, &events.transcripts];
+        let records = rings.into_iter().flat_map(|ring| &ring.queue).filter(is_of_source);
+        let records: Vec<Arc<Event>> = records.cloned().collect();
+        drop(events);
+        let moved = records.iter().filter_map(|event| {
+            let offset = offsets.get(&event.origin()?.seq)?;
+            Some((event.id(), Arc::new(event.moved_to(*offset))))
+        });
+        let moved: HashMap<u64, Arc<Event>> = moved.collect();
+        // Events that were published while the lock was not held stay.
+        let newest = records.last().map_or(0, |event| event.id());
         let mut events = self.events.lock();
-        events.history.replace(newest, &moved);
-        events.all.replace(newest, &moved);
+        let Events { prompts, records, transcripts, .. } = &mut *events;
+        records.retain(source, newest, &moved);
+        prompts.move_to(&moved);
+        transcripts.move_to(&moved);
     }
 
+    /// Returns the newest id that was given to an event or a notice.
     pub(crate) fn last_id(&self) -> u64 {
         self.events.lock().last_id
     }
 
+    /// Returns how many events were published since the start.
     pub(crate) fn published(&self) -> u64 {
         self.events.lock().published
     }
 }
 
 impl Events {
-    /// The event's id, and what had to go to make room.
+    /// Returns the event's id and the events that were evicted.
     fn push(&mut self, draft: Draft) -> (u64, Vec<Arc<Event>>) {
         self.last_id += 1;
         let event = Arc::new(draft.number(self.last_id));
-        let mut gone = Vec::new();
-        if event.line().is_some() {
-            self.history.push(Arc::clone(&event), &mut gone);
+        let mut evicted = Vec::new();
+        match event.event_type().topic() {
+            Topic::Sessions => self.sessions.push(event, &mut evicted),
+            Topic::Transcripts => self.transcripts.push(event, &mut evicted),
+            Topic::Prompts => {
+                if event.origin().is_some() {
+                    self.records.push(Arc::clone(&event), &mut evicted);
+                }
+                self.prompts.push(event, &mut evicted);
+            }
         }
-        let still_resumable = gone.len();
-        self.is_past_seeds |= still_resumable > 0;
-        self.all.push(event, &mut gone);
-        if let Some(newest) = gone[still_resumable..].last() {
-            self.floor_id = newest.id();
-        }
-        (self.last_id, gone)
+        (self.last_id, evicted)
     }
 
-    /// Takes in the next seed. Returns whether there was room for it.
-    fn push_older(&mut self, draft: Draft) -> bool {
-        let event = Arc::new(draft.number(self.seed_id));
-        if self.is_past_seeds || !self.history.has_room(&event) {
-            return false;
+    /// Returns the wanted events after an id that fit into `max_bytes`, at least one if there is
+    /// any, and the id up to which the sequence was read; or `None` if it cannot be continued from
+    /// there.
+    fn after(&self, id: u64, filter: &Filter, max_bytes: usize) -> Option<(Vec<Arc<Event>>, u64)> {
+        if self.is_lost(id, filter) || id < self.first_id - 1 || id > self.last_id {
+            return None;
         }
-        if self.floor_id == self.seed_id && self.all.has_room(&event) {
-            self.floor_id -= 1;
-            self.all.push_older(Arc::clone(&event));
+        Some(self.held_after(id, filter, max_bytes))
+    }
+
+    /// Returns whether wanted events after an id may have been evicted.
+    fn is_lost(&self, id: u64, filter: &Filter) -> bool {
+        let floors = [
+            (Topic::Prompts, self.prompts.floor_id),
+            (Topic::Sessions, self.sessions.floor_id),
+            (Topic::Transcripts, self.transcripts.floor_id),
+        ];
+        floors.iter().any(|(topic, floor)| filter.needs(*topic) && id < *floor)
+    }
+
+    /// Returns what [`Events::after`] does, of the events that are in memory.
+    fn held_after(&self, id: u64, filter: &Filter, max_bytes: usize) -> (Vec<Arc<Event>>, u64) {
+        // Counted first: a vector that grows leaves its former sizes behind in the memory of each
+        // stream's thread.
+        let mut left_bytes = max_bytes;
+        let fits = |event: &&Arc<Event>| {
+            let has_room = left_bytes > 0;
+            left_bytes = left_bytes.saturating_sub(event.frame().len());
+            has_room
+        };
+        let wanted = || self.merged(id, filter);
+        let count = wanted().take_while(fits).count();
+        let mut events = Vec::with_capacity(count);
+        events.extend(wanted().take(count).cloned());
+        let is_all = left_bytes > 0;
+        let last = events.last().filter(|_| !is_all).map_or(self.last_id, |event| event.id());
+        (events, last)
+    }
+
+    /// Returns the wanted events of all topics after an id, in the order of their ids.
+    fn merged<'a>(&'a self, id: u64, filter: &'a Filter) -> impl Iterator<Item = &'a Arc<Event>> {
+        let of = |topic, ring: &'a Ring| {
+            let start = if filter.needs(topic) { ring.after(id) } else { ring.queue.len() };
+            ring.queue.range(start..).filter(|event| filter.wants(event)).peekable()
+        };
+        let mut prompts = of(Topic::Prompts, &self.prompts);
+        let mut transcripts = of(Topic::Transcripts, &self.transcripts);
+        let sessions = filter.needs(Topic::Sessions).then(|| self.sessions.by_id.range(id + 1..));
+        let sessions = sessions.into_iter().flatten().map(|(_, event)| event);
+        let mut sessions = sessions.filter(|event| filter.wants(event)).peekable();
+        std::iter::from_fn(move || {
+            let id = |event: Option<&&Arc<Event>>| event.map_or(u64::MAX, |event| event.id());
+            let ids = [id(prompts.peek()), id(sessions.peek()), id(transcripts.peek())];
+            match ids.iter().min() {
+                Some(least) if *least == ids[0] => prompts.next(),
+                Some(least) if *least == ids[1] => sessions.next(),
+                _ => transcripts.next(),
+            }
+        })
+    }
+}
+
+/// A session: the machine, of a fleet, and the id.
+type Key = (Option<Arc<str>>, Box<str>);
+
+fn key(event: &Event) -> Key {
+    (event.machine().cloned(), event.session().unwrap_or_default().into())
+}
+
+/// The newest event of each session, as a compacted log keeps the newest record of a key.
+#[derive(Default)]
+struct Compacted {
+    by_id: BTreeMap<u64, Arc<Event>>,
+    ids: HashMap<Key, u64>,
+    /// Events that say that a session is gone, oldest first.
+    removed: BTreeSet<u64>,
+    /// Streams can resume from this id or from any later one.
+    floor_id: u64,
+}
+
+impl Compacted {
+    fn push(&mut self, event: Arc<Event>, evicted: &mut Vec<Arc<Event>>) {
+        let id = event.id();
+        if let Some(old) = self.ids.insert(key(&event), id) {
+            self.removed.remove(&old);
+            evicted.extend(self.by_id.remove(&old));
         }
-        self.history.push_older(event);
-        self.seed_id -= 1;
-        true
+        if event.event_type() == EventType::SessionRemoved {
+            self.removed.insert(id);
+        }
+        self.by_id.insert(id, event);
+        if self.removed.len() > REMOVED_SESSIONS
+            && let Some(oldest) = self.removed.pop_first()
+            && let Some(event) = self.by_id.remove(&oldest)
+        {
+            self.ids.remove(&key(&event));
+            self.floor_id = oldest;
+            evicted.push(event);
+        }
     }
 }
 
 /// Events in the order of their ids, bounded in number and bytes.
-#[derive(Default)]
 struct Ring {
+    max_events: usize,
     queue: VecDeque<Arc<Event>>,
     held_bytes: usize,
+    /// The id of the newest event that was evicted: streams can resume from it or from any later
+    /// one.
+    floor_id: u64,
 }
 
 impl Ring {
-    /// Adds to `gone` what has to go to make room, oldest first.
-    fn push(&mut self, event: Arc<Event>, gone: &mut Vec<Arc<Event>>) {
+    fn of(max_events: usize) -> Ring {
+        Ring { max_events, queue: VecDeque::new(), held_bytes: 0, floor_id: 0 }
+    }
+
+    /// Returns the place of the first event after an id.
+    fn after(&self, id: u64) -> usize {
+        self.queue.partition_point(|event| event.id() <= id)
+    }
+
+    /// Adds the events that make room to `evicted`, oldest first.
+    fn push(&mut self, event: Arc<Event>, evicted: &mut Vec<Arc<Event>>) {
         self.held_bytes += cost(&event);
         self.queue.push_back(event);
-        while self.queue.len() > RING_EVENTS
+        while self.queue.len() > self.max_events
             || (self.held_bytes > RING_BYTES && self.queue.len() > 1)
         {
             let event = self.queue.pop_front().expect("a ring that is too full is not empty");
             self.held_bytes -= cost(&event);
-            gone.push(event);
+            self.floor_id = event.id();
+            evicted.push(event);
         }
     }
 
-    fn push_older(&mut self, event: Arc<Event>) {
-        self.held_bytes += cost(&event);
-        self.queue.push_front(event);
-    }
-
-    fn has_room(&self, event: &Event) -> bool {
-        let fits = self.queue.len() < RING_EVENTS && self.held_bytes + cost(event) <= RING_BYTES;
-        self.queue.is_empty() || fits
-    }
-
-    /// The id from which on half a full ring follows; 0 while there are fewer events.
+    /// Returns the id after which half a full ring follows; 0 while there are fewer events.
     fn half_id(&self) -> u64 {
         let mut bytes = 0;
-        let newer_half = self.queue.iter().rev().take(RING_EVENTS / 2).take_while(|event| {
+        let newer_half = self.queue.iter().rev().take(self.max_events / 2).take_while(|event| {
             bytes += cost(event);
             bytes <= RING_BYTES / 2
         });
@@ -326,16 +486,21 @@ impl Ring {
         self.queue.iter().rev().nth(count).map_or(0, |event| event.id())
     }
 
-    /// Of the history events up to the id `newest`, puts those in `moved` in their old selves' places and drops the others.
-    fn replace(&mut self, newest: u64, moved: &HashMap<u64, Arc<Event>>) {
-        self.queue.retain_mut(|event| {
-            if event.line().is_none() || event.id() > newest {
-                return true;
-            }
-            let Some(same) = moved.get(&event.id()) else { return false };
-            *event = Arc::clone(same);
-            true
+    /// Of a source's events up to the id `newest`, drops those that are not in `moved`.
+    fn retain(&mut self, source: SourceId, newest: u64, moved: &HashMap<u64, Arc<Event>>) {
+        self.queue.retain(|event| {
+            !event.is_of(source) || event.id() > newest || moved.contains_key(&event.id())
         });
+        self.move_to(moved);
+    }
+
+    /// Replaces the events in `moved`.
+    fn move_to(&mut self, moved: &HashMap<u64, Arc<Event>>) {
+        for event in &mut self.queue {
+            if let Some(same) = moved.get(&event.id()) {
+                *event = Arc::clone(same);
+            }
+        }
         self.held_bytes = self.queue.iter().map(|event| cost(event)).sum();
     }
 }
@@ -344,62 +509,72 @@ fn cost(event: &Event) -> usize {
     event.frame().len() + EVENT_OVERHEAD_BYTES
 }
 
-impl Reader {
-    fn is_before(&self, id: u64) -> bool {
-        self.read_id.load(Relaxed) < id
-    }
-}
-
-/// A place among the hub's subscribers, given up on drop.
+/// A position in the sequence of events. Dropping it ends the subscription.
 pub(crate) struct Subscription {
-    /// Has a token when something was published since the last one was taken.
-    news: Receiver<()>,
-    reader: Arc<Reader>,
+    /// The id up to which everything was read.
+    position: u64,
+    filter: Filter,
+    sleeper: Sleeper,
+    progress: Arc<Progress>,
     key: u64,
     hub: Arc<Hub>,
 }
 
 impl Subscription {
-    /// Notes that there is nobody to send to: no publisher waits then.
-    pub(crate) fn is_not_waited_for(&self) {
-        self.reader.read_id.store(NOT_WAITED_FOR, Relaxed);
+    /// Returns the id up to which everything was read.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
     }
 
-    /// Notes that everything up to this id was sent, and there may be more.
-    pub(crate) fn has_read(&self, id: u64) {
-        // One that was left behind stays so.
-        let _ = self
-            .reader
-            .read_id
-            .fetch_update(Relaxed, Relaxed, |before| (before != NOT_WAITED_FOR).then_some(id));
-    }
-
-    /// Notes that everything up to this id was sent, and that there was no more.
-    pub(crate) fn has_caught_up(&self, id: u64) {
-        self.reader.read_id.store(id, Relaxed);
-    }
-
-    /// Waits for the news that something was published. Returns whether there was any before the deadline. To be called by
-    /// the thread that subscribed.
-    ///
-    /// The channel's own blocking `recv` yields the processor four times before it sleeps, which whoever writes needs itself.
-    pub(crate) fn wait(&self, deadline: Instant) -> bool {
-        loop {
-            if self.news.try_recv().is_ok() {
-                return true;
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            thread::park_timeout(left);
+    /// Reads on, up to `max_bytes` but one event at least: events that a subscriber holds are
+    /// memory that the rings do not count. Reading acknowledges what the last call returned.
+    pub(crate) fn read(&mut self, max_bytes: usize) -> Replay {
+        self.progress.acknowledged_id.store(self.position, Relaxed);
+        let mut events = self.hub.events.lock();
+        let Some((replay, position)) = events.after(self.position, &self.filter, max_bytes) else {
+            events.last_id += 1;
+            self.position = events.last_id;
+            return Replay::Lost { id: self.position };
+        };
+        self.position = position;
+        drop(events);
+        if replay.is_empty() {
+            self.progress.is_lagging.store(false, Relaxed);
         }
+        Replay::Events(replay)
+    }
+
+    /// Goes to another position.
+    #[cfg(feature = "fleet")]
+    pub(crate) fn seek(&mut self, position: u64) {
+        self.position = position;
+    }
+
+    /// Reads on as [`Subscription::read`] does, but goes on with the events that are in memory
+    /// where some are not. Returns them, and whether some may be missing before them.
+    #[cfg(feature = "fleet")]
+    pub(crate) fn read_held(&mut self, max_bytes: usize) -> (Vec<Arc<Event>>, bool) {
+        self.progress.acknowledged_id.store(self.position, Relaxed);
+        let events = self.hub.events.lock();
+        let is_lost = events.is_lost(self.position, &self.filter);
+        let (held, position) = events.held_after(self.position, &self.filter, max_bytes);
+        drop(events);
+        self.position = position;
+        if held.is_empty() {
+            self.progress.is_lagging.store(false, Relaxed);
+        }
+        (held, is_lost)
+    }
+
+    /// Waits until there is more to read. [`Wake::Closed`] means that the hub is closed.
+    pub(crate) fn wait(&self, deadline: Instant) -> Wake {
+        self.sleeper.sleep_until(deadline)
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.hub.subscribers.lock().readers.remove(&self.key);
+        self.hub.subscribers.lock().by_key.remove(&self.key);
     }
 }
 

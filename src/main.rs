@@ -1,76 +1,103 @@
 //! claude-live: from a line in `~/.claude/history.jsonl` to a row in the browser.
 //!
-//! Read in the order of the list below. Threads: "tail" and "watch" poll the files and publish to the hub; "accept"
-//! takes connections and gives each a thread of its own; "courier" sends what is new to the streams; the main thread wires
-//! them and waits.
+//! Read in the order of the list below. Threads: "tail" and "watch" poll the files and publish to
+//! the hub; "accept" takes connections and gives each a thread of its own; "usage" counts tokens
+//! once a client asks for them; the main thread wires them and waits.
 
-mod args;
-mod browser;
+mod cli;
 mod demo;
 mod error;
 mod event;
+#[cfg(feature = "fleet")]
+mod fleet;
 mod follow;
-mod health;
-mod history;
+mod formats;
 mod http;
 mod hub;
-mod ids;
-mod log;
-mod metrics;
-mod options;
-mod service;
-mod tail;
-mod watch;
+mod report;
+mod sessions;
+mod sources;
+mod usage;
+mod wake;
 mod worker;
 
 use std::env;
+use std::fs;
 use std::io::{self, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
+#[cfg(feature = "fleet")]
+use std::net::TcpListener;
 use std::path::{self, Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use crossbeam_channel::bounded;
+use crossbeam_channel::{Receiver, Sender, bounded, select};
+use jiff::Timestamp;
+use parking_lot::Mutex;
 
-use crate::args::{Args, Command, Environment};
+use crate::cli::args::{self, Args, Command, Environment, Table};
+use crate::cli::signals::{self, Signal};
+use crate::cli::{browser, completions, man, options, progress, service};
 use crate::demo::Demo;
 use crate::error::Error;
-use crate::health::Health;
-use crate::http::guard::{Guard, Token};
-use crate::http::{Site, assets::Assets};
+#[cfg(feature = "fleet")]
+use crate::fleet::address::Address;
+#[cfg(feature = "fleet")]
+use crate::fleet::connection;
+#[cfg(feature = "fleet")]
+use crate::fleet::publisher::{self, Publisher};
+use crate::formats::prices::Prices;
+use crate::http::guard::Guard;
+use crate::http::limit::Limiter;
+use crate::http::token::Token;
+use crate::http::{Site, assets::Assets, listener};
 use crate::hub::Hub;
+use crate::report::health::Health;
+use crate::report::log;
+use crate::sources::history::{self, History};
+#[cfg(feature = "fleet")]
+use crate::sources::machines::Machines;
+use crate::sources::records::Records;
+use crate::sources::transcripts::Transcripts;
+use crate::sources::usage::{Reader, Usage, read_once};
+use crate::sources::watched::{self, Watched};
 use crate::worker::{Alarm, Worker};
 
-/// How often the history is looked at while no stream is open: still well under 200 ms to whoever connects.
+/// The time between two polls while no stream is open: a client that connects waits less than
+/// 200 ms for the newest events.
 const IDLE_POLL: Duration = Duration::from_millis(100);
 
-/// Pause between two batches of a burst, so that streams send the one before the next comes.
+/// The same of the registry and of transcripts: a client without a stream asks for the sessions
+/// every few seconds at most. A multiple of [`IDLE_POLL`], with which it shares its wakes.
+const IDLE_SESSIONS_POLL: Duration = Duration::from_millis(200);
+
+/// The pause between two batches of a burst, in which streams send the first before the second
+/// comes.
 const BATCH_PAUSE: Duration = Duration::from_millis(1);
 
-/// The shortest token that guards an address which other machines reach.
+/// The shortest token for an address that other machines can reach, where it can be guessed at.
 const MIN_REMOTE_TOKEN_BYTES: usize = 16;
 
-/// Connections that wait to be accepted: of more that come at the same instant, the others try again after a second. The
-/// system lowers it to its own bound (4096 on Linux).
-const LISTEN_BACKLOG: i32 = 4096;
-
-/// How often the watched files are looked at.
+/// The time between two polls of the watched files.
 const WATCH_POLL: Duration = Duration::from_millis(500);
 
-/// How often the demo looks whether something is to be written: the lines of a burst are 5 to 120 ms apart.
+/// The time between two steps of the demo; the lines of a burst are 5 to 120 ms apart.
 const DEMO_STEP: Duration = Duration::from_millis(30);
 
 fn main() -> ExitCode {
     let environment = Environment {
         config_dir: env::var_os("CLAUDE_CONFIG_DIR"),
         home: env::var_os("HOME").map(PathBuf::from),
+        #[cfg(feature = "fleet")]
+        redis_url: env::var_os("CLAUDE_LIVE_REDIS_URL"),
     };
     let outcome = match args::parse(env::args_os().skip(1), environment) {
         Ok(Command::Run(args)) => run(&args),
-        Ok(Command::Service(kind, args)) => print_service(kind, &args),
-        Ok(Command::Completions(shell)) => print(&options::completions(shell)),
-        Ok(Command::Man) => print(&options::man()),
+        Ok(Command::Usage(table)) => print_usage(&table),
+        Ok(Command::Service(kind)) => print_service(kind),
+        Ok(Command::Completions(shell)) => print(&completions::completions(shell)),
+        Ok(Command::Man) => print(&man::man()),
         Ok(Command::Help) => print(&options::help()),
         Ok(Command::Version) => print(concat!("claude-live ", env!("CARGO_PKG_VERSION"), "\n")),
         Err(error) => Err(error),
@@ -84,130 +111,278 @@ fn main() -> ExitCode {
     }
 }
 
-/// Follows and serves for as long as the process lives.
+/// Follows and serves until a signal ends the program.
 fn run(args: &Args) -> Result<(), Error> {
     if args.quiet {
         log::be_quiet();
     }
-    // First of all, since it may be written to a FIFO later: until then nobody is listened to.
+    // The token comes first: its file can be a FIFO, and nothing is served before it is read.
     let token = token(args)?;
-    let (listener, address) = bind(SocketAddr::new(args.host, args.port))?;
+    let prices = Arc::new(prices(args.prices.as_deref())?);
+    let signals = signals::receive(token.is_some())?;
+    let (listener, address) = listener::bind(SocketAddr::new(args.host, args.port))?;
     let guard = Guard::new(address, &args.allow_hosts, token);
     let assets = Assets::new(args.static_dir.as_deref())?;
-    let Some(claude_dir) = &args.claude_dir else {
+    #[cfg(feature = "fleet")]
+    if let Some(redis) = args.fleet.from.clone() {
+        return show_fleet(args, redis, guard, assets, (listener, address), &signals);
+    }
+    let (claude_dir, _demo) = claude_dir(args)?;
+
+    let first_id = hub::first_id(SystemTime::now());
+    let hub = Hub::new(first_id);
+    let watched = watched::watched(&claude_dir, &args.watch);
+    let health = Arc::new(health(&claude_dir, &watched));
+    let mut history = History::new(&claude_dir, Arc::clone(&hub), Arc::clone(&health));
+    history.seed();
+    warn_if_absent(&claude_dir, &health);
+    let (sender, ended) = bounded(1);
+    let usage = usage(&claude_dir, prices, &sender);
+    let watched = Watched::new(&claude_dir, watched, Arc::clone(&hub), Arc::clone(&health));
+    let site = Arc::new(Site {
+        limiter: Limiter::new(args.max_connections),
+        guard,
+        assets,
+        hub,
+        records: Arc::new(Records::new(history::history_path(&claude_dir))),
+        usage: (!args.no_transcripts).then(|| Arc::clone(&usage)),
+        health,
+    });
+
+    #[cfg(feature = "fleet")]
+    publish(args, first_id, &site, &sender)?;
+    let _watch = follow_watched(watched, &sender)?;
+    http::serve(alarm("accept", &sender), listener, Arc::clone(&site)).map_err(Error::Thread)?;
+    announce(args, address)?;
+    // Only now, since there can be a gigabyte of transcripts.
+    let transcripts = (!args.no_transcripts).then(|| transcripts(&claude_dir, &site, usage));
+    let _tail = follow(history, transcripts, Arc::clone(&site.hub), args.poll, &sender)?;
+    wait(&site, &ended, &signals)
+}
+
+/// Returns the directory to follow, and the worker that writes to it if it is a demo.
+fn claude_dir(args: &Args) -> Result<(PathBuf, Option<Worker>), Error> {
+    let Some(dir) = &args.claude_dir else {
         let demo = Demo::create().map_err(Error::Demo)?;
         log::info(format_args!("the demo writes to `{}`", demo.dir().display()));
         if let Some(warning) = demo.warning() {
             log::warn(warning);
         }
-        let dir = demo.dir().to_owned();
-        let _writer = write_demo(demo)?;
-        return serve(args, &dir, (listener, address), guard, assets);
+        return Ok((demo.dir().to_owned(), Some(write_demo(demo)?)));
     };
-    // Without a current directory it stays as it was given.
-    let claude_dir = path::absolute(claude_dir).unwrap_or_else(|_| claude_dir.clone());
-    log::info(format_args!("following `{}`", claude_dir.display()));
-    serve(args, &claude_dir, (listener, address), guard, assets)
+    // A relative path stays as it is if there is no current directory.
+    let dir = path::absolute(dir).unwrap_or_else(|_| dir.clone());
+    log::info(format_args!("following `{}`", dir.display()));
+    Ok((dir, None))
 }
 
-fn serve(
+fn warn_if_absent(claude_dir: &Path, health: &Health) {
+    if health.is_waiting() {
+        let path = history::history_path(claude_dir);
+        log::warn(format_args!("`{}` does not exist yet: waiting for it", path.display()));
+    }
+}
+
+fn transcripts(claude_dir: &Path, site: &Site, usage: Arc<Usage>) -> Transcripts {
+    Transcripts::new(
+        claude_dir,
+        Arc::clone(&site.hub),
+        Arc::clone(&site.health),
+        Arc::clone(&site.records),
+        usage,
+        Timestamp::now(),
+        site.limiter.transcripts(),
+    )
+}
+
+/// Follows the history and the transcripts. One thread does both, since to wake a thread costs more
+/// than the poll that it wakes for.
+fn follow(
+    mut history: History,
+    mut transcripts: Option<Transcripts>,
+    hub: Arc<Hub>,
+    poll: Duration,
+    ended: &Sender<&'static str>,
+) -> Result<Worker, Error> {
+    let step = move |now| {
+        let is_streaming = hub.subscribers() > 0;
+        let period = if is_streaming { poll } else { poll.max(IDLE_SESSIONS_POLL) };
+        let history_pause = pause(history.step(now), is_streaming, poll);
+        let transcripts = transcripts.as_mut().map(|it| it.step(now, Timestamp::now(), period));
+        transcripts.map_or(history_pause, |pause| pause.min(history_pause))
+    };
+    worker::spawn(alarm("tail", ended), step).map_err(Error::Thread)
+}
+
+/// Serves the machines of a fleet until a signal ends the program.
+#[cfg(feature = "fleet")]
+fn show_fleet(
     args: &Args,
-    claude_dir: &Path,
-    (listener, address): (TcpListener, SocketAddr),
+    redis: Address,
     guard: Guard,
     assets: Assets,
+    (listener, address): (TcpListener, SocketAddr),
+    signals: &Receiver<Signal>,
 ) -> Result<(), Error> {
-    let memory = ids::memory(["XDG_RUNTIME_DIR", "TMPDIR"].map(env::var_os));
-    // A demo leaves nothing behind.
-    let memory = memory.filter(|_| args.claude_dir.is_some());
-    // Nothing is ever written where Claude Code writes, even if temporary files are to go there.
-    let memory = memory.filter(|file| !is_within(file, claude_dir));
-    let hub = Hub::new(ids::first(memory.as_deref()));
-    let watched = follow::watched(claude_dir, &args.watch);
-    let health = Arc::new(health(claude_dir, &watched));
-
-    let mut history = follow::History::new(claude_dir, Arc::clone(&hub), Arc::clone(&health));
-    history.seed();
-    if health.is_waiting() {
-        let path = follow::history_path(claude_dir);
-        log::warn(format_args!("`{}` is not there yet: waiting for it", path.display()));
-    }
-    let mut watched =
-        follow::Watched::new(claude_dir, watched, Arc::clone(&hub), Arc::clone(&health));
-    let site = Site::new(args.max_connections, guard, assets, hub, Arc::clone(&health));
-
+    let redis = with_password(args, redis)?;
+    log::info(format_args!("showing the machines that publish to `{redis}`"));
+    let dir = PathBuf::from(redis.to_string());
+    let health = Arc::new(Health::new(&dir, Path::new(""), Vec::new()));
+    let hub = Hub::new(hub::first_id(SystemTime::now()));
+    let mut machines = Machines::new(redis, Arc::clone(&hub), Arc::clone(&health));
+    machines.seed();
+    let records = Arc::new(Records::new(PathBuf::new()));
+    let limiter = Limiter::new(args.max_connections);
+    let site = Arc::new(Site { limiter, guard, assets, hub, records, usage: None, health });
     let (sender, ended) = bounded(1);
-    let alarm = |name| Alarm { name, sender: sender.clone() };
-    let poll = args.poll;
-    let _tail = worker::spawn(alarm("tail"), move |now| {
-        let more = history.step(now);
-        pause(more, health.counters.streams.get() > 0, poll)
-    })
-    .map_err(Error::Thread)?;
-    let _watch = worker::spawn(alarm("watch"), move |now| {
+    fleet::spawn(alarm("fleet", &sender), || machines.run()).map_err(Error::Thread)?;
+    http::serve(alarm("accept", &sender), listener, Arc::clone(&site)).map_err(Error::Thread)?;
+    announce(args, address)?;
+    wait(&site, &ended, signals)
+}
+
+/// Publishes to the Redis of a fleet, if that was asked for.
+#[cfg(feature = "fleet")]
+fn publish(
+    args: &Args,
+    first_id: u64,
+    site: &Site,
+    ended: &Sender<&'static str>,
+) -> Result<(), Error> {
+    let Some(address) = args.fleet.publish.clone() else { return Ok(()) };
+    let machine = args.fleet.machine.clone().unwrap_or_else(publisher::host_name);
+    if !fleet::is_name(&machine) {
+        return Err(Error::Machine(machine));
+    }
+    let types = args.fleet.publish_types.clone().unwrap_or_else(publisher::default_types);
+    let options = publisher::Options {
+        address: with_password(args, address)?,
+        machine,
+        types,
+        masks_secrets: args.fleet.masks_secrets,
+    };
+    let (hub, health) = (Arc::clone(&site.hub), Arc::clone(&site.health));
+    let publisher = Publisher::new(options, first_id, hub, health);
+    fleet::spawn(alarm("publish", ended), || publisher.run()).map_err(Error::Thread)
+}
+
+#[cfg(feature = "fleet")]
+fn with_password(args: &Args, address: Address) -> Result<Address, Error> {
+    if args.fleet.shows_password {
+        log::warn("other users can see a password on the command line; see --redis-password-file");
+    }
+    match &args.fleet.password_file {
+        Some(file) => connection::with_password_of(address, file),
+        None => Ok(address),
+    }
+}
+
+fn follow_watched(mut watched: Watched, ended: &Sender<&'static str>) -> Result<Worker, Error> {
+    let step = move |now| {
         watched.step(now);
         WATCH_POLL
-    })
-    .map_err(Error::Thread)?;
-    http::serve(alarm, listener, site).map_err(Error::Thread)?;
+    };
+    worker::spawn(alarm("watch", ended), step).map_err(Error::Thread)
+}
 
+/// Returns the source of tokens, whose thread begins with the first request.
+fn usage(claude_dir: &Path, prices: Arc<Prices>, ended: &Sender<&'static str>) -> Arc<Usage> {
+    let (slot, ended) = (Mutex::new(None), ended.clone());
+    let start = move |mut reader: Reader| {
+        let worker = worker::spawn(alarm("usage", &ended), move |now| reader.step(now))?;
+        // A worker that is dropped ends.
+        *slot.lock() = Some(worker);
+        Ok(())
+    };
+    Arc::new(Usage::new(claude_dir, prices, Box::new(start)))
+}
+
+fn alarm(name: &'static str, sender: &Sender<&'static str>) -> Alarm {
+    Alarm { name, sender: sender.clone() }
+}
+
+/// Prints the address, and opens the page if that was asked for.
+fn announce(args: &Args, address: SocketAddr) -> Result<(), Error> {
     print(&format!("listening on http://{address}/\n"))?;
     if !args.host.is_loopback() {
         let port = address.port();
         log::info(format_args!(
-            "from other machines: http://ADDRESS:{port}/?token=TOKEN, and by a name with --allow-host"
+            "from other machines: http://ADDRESS:{port}/?token=TOKEN; by a name with --allow-host"
         ));
     }
     if args.open {
         browser::open(address);
     }
-    let thread = ended.recv().expect("a sender lives in this function");
-    Err(Error::Ended(thread))
+    Ok(())
 }
 
-fn print_service(kind: service::Kind, args: &Args) -> Result<(), Error> {
-    if args.port == 0 {
-        log::warn("with --port 0 the service has another address after each start");
+/// Waits for a signal or the unexpected end of a thread.
+fn wait(
+    site: &Site,
+    ended: &Receiver<&'static str>,
+    signals: &Receiver<Signal>,
+) -> Result<(), Error> {
+    loop {
+        select! {
+            recv(ended) -> thread => {
+                return Err(Error::Ended(thread.expect("the caller has a sender")));
+            }
+            recv(signals) -> signal => match signal.expect("the thread that sends does not end") {
+                Signal::ReadAgain => site.guard.read_token_again(),
+                Signal::End { name } => {
+                    log::info(format_args!("ending after {name}"));
+                    http::end_streams(&site.hub);
+                    return Ok(());
+                }
+            },
+        }
     }
-    let home = env::var_os("HOME").map(PathBuf::from);
-    let service = service::Service {
-        program: &env::current_exe().map_err(Error::Program)?,
-        words: &args.words(),
-        max_connections: args.max_connections,
-        is_demo: args.claude_dir.is_none(),
-        home: home.as_deref(),
-    };
-    print(&service::print(kind, &service))
 }
 
-/// Whether a file that may not be there lies in the directory, whichever way leads there.
-fn is_within(file: &Path, dir: &Path) -> bool {
-    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    file.parent().is_some_and(|parent| real(parent).starts_with(real(dir)))
+/// Prints the tokens and the cost of everything that was asked for, without serving anything.
+fn print_usage(table: &Table) -> Result<(), Error> {
+    let prices = Arc::new(prices(table.prices.as_deref())?);
+    let projects = table.claude_dir.join("projects");
+    if !projects.is_dir() {
+        log::warn(format_args!("`{}` is not a directory with transcripts", projects.display()));
+    }
+    let mut bar = progress::Bar::new();
+    let show = |progress: usage::Progress| bar.show(progress.done, progress.files);
+    let now = Timestamp::now();
+    let report = read_once(&table.claude_dir, prices, &table.query, now, show);
+    drop(bar);
+    if table.json {
+        return print(&format!("{}\n", String::from_utf8_lossy(&report.json())));
+    }
+    print(&report.table())
 }
 
-/// Listens, and says on which port if any was to do.
-fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
-    let error = |cause| Error::Bind { address, cause };
-    let listener = TcpListener::bind(address).map_err(error)?;
-    // The standard library asks for 128, which is fixed; asking again is allowed and only changes the number.
-    rustix::net::listen(&listener, LISTEN_BACKLOG).map_err(|cause| error(cause.into()))?;
-    let address = listener.local_addr().map_err(error)?;
-    Ok((listener, address))
+/// Returns the prices of a file in the format of LiteLLM, or those of the program.
+fn prices(file: Option<&Path>) -> Result<Prices, Error> {
+    let Some(path) = file else { return Ok(Prices::built_in()) };
+    let parsed = fs::read(path).map_err(|cause| cause.to_string());
+    let parsed = parsed.and_then(|json| Prices::parse(&json));
+    parsed.map_err(|cause| Error::Prices { path: path.to_owned(), cause })
+}
+
+fn print_service(kind: service::Kind) -> Result<(), Error> {
+    let program = env::current_exe().map_err(|cause| {
+        Error::Service(format!("cannot determine the path of this executable: {cause}"))
+    })?;
+    print(&service::print(kind, &program)?)
 }
 
 fn token(args: &Args) -> Result<Option<Token>, Error> {
-    // Who can only be on this machine has few tries; from elsewhere a short token can be guessed.
     let min_bytes = if args.host.is_loopback() { 1 } else { MIN_REMOTE_TOKEN_BYTES };
     args.token_file.as_deref().map(|file| Token::read(file, min_bytes)).transpose()
 }
 
 fn health(claude_dir: &Path, watched: &[PathBuf]) -> Health {
-    let watched = watched.iter().map(|path| follow::shown(claude_dir, path)).collect();
-    Health::new(claude_dir, &follow::history_path(claude_dir), watched)
+    let watched = watched.iter().map(|path| watched::shown(claude_dir, path)).collect();
+    Health::new(claude_dir, &history::history_path(claude_dir), watched)
 }
 
-/// How long the tailer sleeps.
+/// Returns the time until the next poll.
 fn pause(more: bool, is_streaming: bool, poll: Duration) -> Duration {
     match (more, is_streaming) {
         (true, false) => Duration::ZERO,
@@ -218,15 +393,14 @@ fn pause(more: bool, is_streaming: bool, poll: Duration) -> Duration {
 }
 
 fn write_demo(mut demo: Demo) -> Result<Worker, Error> {
-    // Nobody listens: a demo that cannot write any more is still one to look at.
+    // No one waits for its end: a demo that cannot write any more is still one to look at.
     let (sender, _) = bounded(1);
-    let mut could_write = true;
     worker::spawn(Alarm { name: "demo", sender }, move |now| {
-        let written = demo.step(now);
-        if let (true, Err(error)) = (could_write, &written) {
-            log::warn(format_args!("the demo cannot write: {error}"));
+        match demo.step(now) {
+            Some(Err(error)) => log::warn(format_args!("the demo cannot write: {error}")),
+            Some(Ok(())) => log::info("the demo can write again"),
+            None => {}
         }
-        could_write = written.is_ok();
         DEMO_STEP
     })
     .map_err(Error::Thread)
@@ -247,22 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn whichever_way_leads_to_a_directory_what_is_in_it_is_known_to_be() {
-        let place = tempfile::tempdir().unwrap();
-        let (dir, other) = (place.path().join("dir"), place.path().join("other"));
-        std::fs::create_dir_all(dir.join("inner")).unwrap();
-        std::fs::create_dir(&other).unwrap();
-        std::os::unix::fs::symlink(&dir, place.path().join("link")).unwrap();
-        for way in ["dir", "link", "other/../dir", "./dir"].map(|way| place.path().join(way)) {
-            assert!(is_within(&dir.join("file"), &way), "{}", way.display());
-            assert!(is_within(&way.join("inner/file"), &dir), "{}", way.display());
-            assert!(!is_within(&other.join("file"), &way), "{}", way.display());
-        }
-        assert!(is_within(Path::new("/missing/d/file"), Path::new("/missing")));
-    }
-
-    #[test]
-    fn the_tailer_sleeps_as_long_as_nobody_waits_and_lets_streams_keep_up_with_a_burst() {
+    fn polls_are_rare_without_a_stream_and_leave_streams_time_in_a_burst() {
         check(false, false, 20, Duration::from_millis(100));
         check(false, false, 250, Duration::from_millis(250));
         check(false, true, 20, Duration::from_millis(20));

@@ -1,6 +1,7 @@
 //! Named threads that repeat a step: the only loop of ours that has a clock and sleeps.
 //!
-//! Dropping a [`Worker`] ends its sleep and waits for the thread. An [`Alarm`] tells `main` of a thread that ends unasked.
+//! Dropping a [`Worker`] ends its sleep and waits for the thread. An [`Alarm`] tells `main` of a
+//! thread that ends unexpectedly.
 
 use std::io;
 #[cfg(target_os = "linux")]
@@ -8,19 +9,21 @@ use std::num::NonZeroU64;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Sender, TryRecvError, bounded};
+use crossbeam_channel::Sender;
 
-/// The most that [`slack_of`] gives.
+use crate::wake::{self, Wake, Waker};
+
+/// The largest result of [`slack_of`].
 const MAX_SLACK: Duration = Duration::from_millis(5);
 
 /// A thread that is stopped and joined on drop.
 pub(crate) struct Worker {
-    /// Nothing is ever sent: the channel's end is the sign to stop.
-    stop: Option<Sender<()>>,
+    /// Absent while it is dropped.
+    waker: Option<Waker>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Says a thread's name when the thread ends, by a panic too.
+/// Sends a thread's name when the thread ends, also by a panic.
 pub(crate) struct Alarm {
     pub(crate) name: &'static str,
     pub(crate) sender: Sender<&'static str>,
@@ -28,22 +31,23 @@ pub(crate) struct Alarm {
 
 impl Drop for Alarm {
     fn drop(&mut self) {
-        // A full or closed channel means that `main` is already on its way out.
+        // A full or closed channel means that `main` is already ending.
         let _ = self.sender.try_send(self.name);
     }
 }
 
-/// Runs `step` again and again, each time with the time since the start, and sleeps for as long as it says in between, or up
-/// to a quarter longer, 5 ms at most: to wake a processor at rest costs more than most steps.
+/// Calls `step` in a loop with the time since the start and sleeps for the duration that it
+/// returns. Linux may extend each sleep by a quarter, 5 ms at most, so that it wakes an idle
+/// processor less often.
 ///
 /// # Errors
 ///
-/// The system has no thread to give.
+/// The system cannot start a thread.
 pub(crate) fn spawn(
     alarm: Alarm,
     mut step: impl FnMut(Duration) -> Duration + Send + 'static,
 ) -> io::Result<Worker> {
-    let (stop, stopped) = bounded::<()>(0);
+    let (token, sleeper) = wake::channel();
     let thread = thread::Builder::new().name(alarm.name.to_owned()).spawn(move || {
         let _rings_at_the_end = alarm;
         let start = Instant::now();
@@ -55,25 +59,26 @@ pub(crate) fn spawn(
                 set_slack(wanted);
                 slack = wanted;
             }
-            // The channel's own wait yields the processor several times before it sleeps, which costs more than a poll.
-            thread::park_timeout(pause);
-            if stopped.try_recv() == Err(TryRecvError::Disconnected) {
+            if sleeper.sleep_until(Instant::now() + pause) == Wake::Closed {
                 return;
             }
         }
     })?;
-    Ok(Worker { stop: Some(stop), thread: Some(thread) })
+    let waker = Waker::new(token, thread.thread().clone());
+    Ok(Worker { waker: Some(waker), thread: Some(thread) })
 }
 
-/// How much longer than asked a sleep may take, so that the system can let it end when something else wakes the processor.
+/// Returns how much longer a sleep may take than asked for, so that the system can end it together
+/// with others.
 fn slack_of(pause: Duration) -> Duration {
     (pause / 4).min(MAX_SLACK)
 }
 
-/// For the sleeps of this thread from now on. See `PR_SET_TIMERSLACK` in <https://man7.org/linux/man-pages/man2/prctl.2.html>.
+/// Sets the slack of this thread's later sleeps, see `PR_SET_TIMERSLACK` in
+/// <https://man7.org/linux/man-pages/man2/prctl.2.html>.
 #[cfg(target_os = "linux")]
 fn set_slack(slack: Duration) {
-    // None is the system's own choice, as at the start. A refusal only means that sleeps stay exact.
+    // Zero restores the default. A refusal only means that sleeps stay exact.
     let nanos = NonZeroU64::new(slack.as_nanos() as u64);
     let _ = rustix::thread::set_current_timer_slack(nanos);
 }
@@ -83,10 +88,9 @@ fn set_slack(_: Duration) {}
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        drop(self.stop.take());
+        drop(self.waker.take());
         if let Some(thread) = self.thread.take() {
-            thread.thread().unpark();
-            // A step that panicked has already said so on stderr.
+            // A step that panicked has already reported it on stderr.
             let _ = thread.join();
         }
     }
@@ -94,7 +98,7 @@ impl Drop for Worker {
 
 #[cfg(test)]
 mod tests {
-    use crossbeam_channel::Receiver;
+    use crossbeam_channel::{Receiver, bounded};
 
     use super::*;
 
@@ -124,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sleep_may_take_a_quarter_longer_and_no_more_than_5_ms() {
+    fn a_sleep_may_take_a_quarter_longer_and_at_most_5_ms() {
         let millis = |pause: u64| slack_of(Duration::from_millis(pause));
         assert_eq!(millis(0), Duration::ZERO);
         assert_eq!(millis(1), Duration::from_micros(250));
@@ -134,7 +138,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn the_system_is_told_of_every_other_pause() {
+    fn the_slack_follows_the_pause() {
         let (sender, slacks) = bounded(16);
         let mut pauses = [1, 20, 0].map(Duration::from_millis).into_iter();
         let _worker = spawn(alarm().0, move |_| {

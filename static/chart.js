@@ -1,25 +1,26 @@
 /**
- * The last hour as sixty bars; to the keyboard a slider, whose Enter goes to the minute.
- * Invariant: draws what `Tally.hour` says and keeps nothing but the minute pointed at.
+ * The last hour as sixty bars. To the keyboard it is a slider, whose Enter goes to the minute.
+ * Invariant: keeps the minutes that are drawn and the one that is pointed at, nothing else.
  */
-import { el, mark, say } from "./dom.js";
-import { brief, clock, hue, namesOf, number, plural } from "./format.js";
+import { el, setAttr, setText } from "./dom.js";
+import { brief, clock, namesOf, number, plural } from "./format.js";
 
-/** The drawing is stretched: a minute is 1 wide. */
-const WIDTH = 60;
+/** Units of the drawing, which is stretched to the page. A minute is 1 wide. */
 const BAR = 0.8;
 const HEIGHT = 48;
-/** A lower scale would make a lone prompt a tower. */
+/** Prompts of a full bar at least. With fewer, a single prompt would be a tower. */
 const LEAST_TOP = 4;
 /** Projects named before "more". */
 const NAMED = 4;
+const STEPS = { ArrowLeft: -1, ArrowRight: 1, ArrowDown: -1, ArrowUp: 1, Home: -60, End: 60 };
 
 export class Chart {
-	/** @type {Minute[]} */
+	/** @type {import("./types.js").Minute[]} */
 	#hour = [];
-	#at = -1;
+	/** @type {number | undefined} */
+	#at;
 	#readout = el("p", { class: "readout" }, "last hour");
-	#bars = el("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, "aria-hidden": true, preserveAspectRatio: "none" });
+	#bars = el("svg", { viewBox: "0 0 60 48", "aria-hidden": true, preserveAspectRatio: "none" });
 
 	constructor(place, go) {
 		this.place = place;
@@ -27,15 +28,17 @@ export class Chart {
 		place.append(this.#readout, this.#bars);
 		place.addEventListener("pointermove", (event) => this.#point(this.#under(event)));
 		place.addEventListener("click", (event) => go(this.#hour[this.#under(event)]));
-		place.addEventListener("keydown", (event) => this.#key(event));
-		for (const end of ["pointerleave", "blur"]) place.addEventListener(end, () => this.#point(-1));
+		place.addEventListener("keydown", (event) => this.#onKey(event));
+		place.addEventListener("pointerleave", () => this.#point());
+		place.addEventListener("blur", () => this.#point());
 	}
 
-	draw(hour) {
-		if (JSON.stringify(hour) === JSON.stringify(this.#hour)) return;
+	draw(hour, colors, isRecolored) {
+		if (!isRecolored && JSON.stringify(hour) === JSON.stringify(this.#hour)) return;
 		this.#hour = hour;
-		const top = Math.max(LEAST_TOP, ...hour.map(({ total }) => total));
-		this.#bars.replaceChildren(...hour.map(({ parts }, at) => column(parts, at, HEIGHT / top)));
+		const scale = HEIGHT / Math.max(LEAST_TOP, ...hour.map(({ total }) => total));
+		const columns = hour.map(({ parts }, at) => column(parts, at, scale, colors));
+		this.#bars.replaceChildren(...columns);
 		this.#point(this.#at);
 	}
 
@@ -48,38 +51,43 @@ export class Chart {
 		return Math.max(0, Math.min(this.#hour.length - 1, at));
 	}
 
-	#key(event) {
-		const at = this.#at < 0 ? this.#hour.length - 1 : this.#at;
-		const by = { ArrowLeft: -1, ArrowRight: 1, ArrowDown: -1, ArrowUp: 1, Home: -Infinity, End: Infinity, Enter: 0 }[event.key];
-		if (by === undefined) return;
+	#onKey(event) {
+		const at = this.#at ?? this.#hour.length - 1;
+		if (event.key === "Enter") this.go(this.#hour[at]);
+		else if (event.key in STEPS) this.#point(this.#within(at + STEPS[event.key]));
+		else return;
 		event.preventDefault();
-		this.#point(this.#within(at + by));
-		if (by === 0) this.go(this.#hour[at]);
 	}
 
-	/** -1 for none. */
+	/** @param {number} [at] */
 	#point(at) {
-		this.#bars.querySelector(".pointed")?.classList.remove("pointed");
-		this.#bars.children[at]?.classList.add("pointed");
 		this.#at = at;
-		const all = this.#hour.reduce((sum, { total }) => sum + total, 0);
-		const text = at < 0 ? `last hour: ${plural(all, "prompt")}` : describe(this.#hour[at]);
-		say(this.#readout, text);
-		mark(this.place, "aria-valuenow", String(at < 0 ? this.#hour.length - 1 : at));
-		mark(this.place, "aria-valuetext", text);
+		const total = this.#hour.reduce((sum, minute) => sum + minute.total, 0);
+		const whole = `last hour: ${plural(total, "prompt")}`;
+		const text = at === undefined ? whole : describe(this.#hour[at]);
+		const bars = [...this.#bars.children];
+		bars.forEach((bar, index) => setAttr(bar, "data-pointed", index === at));
+		setText(this.#readout, text);
+		setAttr(this.place, "aria-valuenow", at ?? this.#hour.length - 1);
+		setAttr(this.place, "aria-valuetext", text);
 	}
 }
 
 function describe({ ms, total, parts }) {
 	const names = namesOf(parts.map(([path]) => path));
-	const named = parts.slice(0, NAMED).map(([path, count]) => `${brief(names.get(path))} ${number(count)}`);
+	const largest = parts.slice(0, NAMED);
+	const named = largest.map(([path, count]) => `${brief(names.get(path))} ${number(count)}`);
 	if (parts.length > NAMED) named.push(`${parts.length - NAMED} more`);
 	return [`${clock(ms)}: ${plural(total, "prompt")}`, ...named].join(" · ");
 }
 
-function column(parts, x, scale) {
+function column(parts, x, scale, colors) {
+	const rect = (name, y, height, color) =>
+		el("rect", { class: name, x, y, width: BAR, height, ...color });
 	let y = HEIGHT;
-	const rect = (name, y, height, hue) => el("rect", { class: name, x, y, width: BAR, height, "--hue": hue });
-	const bars = parts.map(([project, count]) => rect("bar", (y -= count * scale), count * scale, hue(project)));
-	return el("g", {}, rect("back", 0, HEIGHT, 0), rect("ground", HEIGHT - 1, 1, 0), bars);
+	const bars = parts.map(([project, count]) => {
+		y -= count * scale;
+		return rect("bar", y, count * scale, colors.of(project));
+	});
+	return el("g", {}, rect("back", 0, HEIGHT), rect("ground", HEIGHT - 1, 1), bars);
 }

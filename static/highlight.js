@@ -1,20 +1,19 @@
 /**
- * Marks what was searched for where it shows, without a change to any node.
- * See https://www.w3.org/TR/css-highlight-api-1/; in a browser without it, nothing is marked.
- * Invariant: what is not shown, such as a masked secret, cannot be marked.
+ * Marks the words of a search where they show, without changing a node.
+ * See https://www.w3.org/TR/css-highlight-api-1/. Browsers without it mark nothing.
  */
-import { fold } from "./filter.js";
+import { lowercase } from "./filter.js";
 
 /** As in the style sheet. */
 const NAME = "found";
-const PLACES = ".said, .pick, .why, .whole, .json, pre";
-/** In one text and in all, from the newest row down; of more the page would only get slow. */
+const PLACES = ".said, .pick, .why, .whole, .changes, .json, pre";
+/** Most marks of a text, and of all from the newest row down; more would slow the page. */
 const TEXT_MARKS = 20;
 const MARKS = 10_000;
-/** One letter is everywhere, unless it is a word: Chinese and the like begin here. */
+/** Single letters are everywhere; from U+2E80 on they are words, as in Chinese. */
 const isTelling = (word) => word.length > 1 || word >= "\u2e80";
 
-/** @param {Element} root @param {string[]} words as `fold` gives them */
+/** @param {string[]} words  in lower case */
 export function highlight(root, words) {
 	if (!globalThis.Highlight) return;
 	const marks = new Highlight();
@@ -27,11 +26,14 @@ export function highlight(root, words) {
 }
 
 function add(marks, node, words) {
-	const text = fold(node.data);
+	const text = lowercase(node.data);
 	const most = Math.min(marks.size + TEXT_MARKS, MARKS);
 	for (const word of words) {
-		for (let at = text.indexOf(word); at >= 0 && marks.size < most; at = text.indexOf(word, at + word.length)) {
-			marks.add(new StaticRange({ startContainer: node, startOffset: at, endContainer: node, endOffset: at + word.length }));
+		for (let end = 0, at; (at = text.indexOf(word, end)) >= 0 && marks.size < most; ) {
+			end = at + word.length;
+			const [startContainer, endContainer] = [node, node];
+			const [startOffset, endOffset] = [at, end];
+			marks.add(new StaticRange({ startContainer, startOffset, endContainer, endOffset }));
 		}
 	}
 }

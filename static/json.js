@@ -1,6 +1,7 @@
 /**
- * JSON as it is spelled: numbers keep their digits, keys their order and their doubles.
- * Invariant: pure, without recursion, as nesting is the writer's choice. What is no JSON may throw.
+ * JSON as it is spelled: numbers keep their digits, keys their order and their duplicates.
+ * Invariant: pure, and without recursion, since nesting has no limit.
+ * Known weakness: not every text that is not JSON throws a SyntaxError.
  */
 
 const BARE = /[^\s,:[\]{}"]+/y;
@@ -25,47 +26,50 @@ function stringEnd(text, start) {
 		while (text[slash - 1] === "\\") slash -= 1;
 		if ((quote - slash) % 2 === 0) return quote + 1;
 	}
-	throw new SyntaxError("a string without its end");
+	throw new SyntaxError("string without an end");
 }
 
-const opens = (token) => token === "{" || token === "[";
-const closes = (token) => token === "}" || token === "]";
+const isOpening = (token) => token === "{" || token === "[";
+const isClosing = (token) => token === "}" || token === "]";
 
 export function pretty(text) {
 	let [out, depth, before] = ["", 0, ""];
 	for (const token of tokens(text)) {
-		if (closes(token)) depth -= 1;
-		if (closes(token) ? !opens(before) : opens(before) || before === ",") out += "\n" + "  ".repeat(depth);
+		if (isClosing(token)) depth -= 1;
+		const isBreak = isClosing(token) !== isOpening(before) || before === ",";
+		if (isBreak) out += "\n" + "  ".repeat(depth);
 		out += token === ":" ? ": " : token;
-		if (opens(token)) depth += 1;
+		if (isOpening(token)) depth += 1;
 		before = token;
 	}
 	return out;
 }
 
-/** @returns {Branch} */
+/** @returns {import("./types.js").JsonNode} */
 export function tree(text) {
-	const root = branch("[");
+	const root = nodeOf("[");
 	const path = [root];
-	let key = "";
+	let key;
 	for (const token of tokens(text)) {
 		const parent = path.at(-1);
-		if (closes(token)) path.pop();
+		if (isClosing(token)) path.pop();
 		else if (token === ":" || token === ",") continue;
-		else if (parent.kind === "object" && !key) key = token;
+		else if (parent.kind === "object" && key === undefined) key = token;
 		else {
-			const node = branch(token, key);
-			key = "";
+			const node = nodeOf(token, key);
+			key = undefined;
 			parent.items.push(node);
-			if (opens(token)) path.push(node);
+			if (isOpening(token)) path.push(node);
 		}
 	}
-	if (path.length !== 1 || root.items.length !== 1) throw new SyntaxError("brackets that do not match");
+	if (path.length !== 1 || root.items.length !== 1) throw new SyntaxError("unbalanced brackets");
 	return root.items[0];
 }
 
+const KINDS = { "{": "object", "[": "array", '"': "string" };
+
 /** @returns {any} */
-function branch(text, key = "") {
-	const kind = { "{": "object", "[": "array", '"': "string" }[text[0]] ?? (/^[-\d]/.test(text) ? "number" : "word");
+function nodeOf(text, key = undefined) {
+	const kind = KINDS[text[0]] ?? (/^[-\d]/.test(text) ? "number" : "word");
 	return { kind, text, key, items: [] };
 }

@@ -1,434 +1,451 @@
 /**
- * The page's state: what came, what is wanted, what is shown.
- * What comes waits while the page is paused, read further down or not looked at.
- * Invariant: what is shown follows from `page` and `feed`; `draw` may be called at any time.
+ * The Live view: events as they happen, the newest on top.
+ * New ones wait while the view is paused, scrolled down or hidden.
+ * Invariant: the view follows from `page` and `feed` alone; `draw` may be called at any time.
  */
 import { batch } from "./batch.js";
 import { Chart } from "./chart.js";
-import { el, mark, parts, say } from "./dom.js";
-import { Feed, HELD, noticeKind } from "./feed.js";
+import { painted, parts, setAttr, setChoices, setText } from "./dom.js";
+import { Feed, HELD } from "./feed.js";
 import { EVERYTHING, fromHash, matcher, toHash, wantedWords } from "./filter.js";
-import { KINDS, ago, brief, bytes, clock, inflect, isHistory, isTyped, namesOf, number, plural, shortId } from "./format.js";
+import { ago, brief, cannotRead, inflect, namesOf, number, plural, shortId } from "./format.js";
+import { KINDS, isHistory, isTyped, isWork, noticeKind } from "./items.js";
+import { MOST_OLDER } from "./older.js";
 import { Table } from "./render.js";
-import { Stream } from "./stream.js";
+import { keyOf } from "./session.js";
 import { MINUTE_MS, hour, today } from "./tally.js";
+/** @import * as Types from "./types.js" */
 
-/** Events at first, and rows until older ones are wanted. */
+const TYPES = ["history.append", "file.changed", "transcript.append"];
+const BACKLOG = "/api/claude/live/backlog";
+/** Events of the first request, which the head of `/` announces. */
 const FIRST = 200;
+/** Rows at most, and rows more with each click on "Older events". */
 const ROWS = 500;
-/** Drawn first. A row has 30 pixels at least. */
+/** Rows that are drawn first. A row has at least 30 pixels. */
 const SCREENFUL = Math.ceil(innerHeight / 30);
+/** Requests of one click, while they find too few matches. */
+const MOST_REQUESTS = 10;
 const RETRY_MS = 2_000;
-const TICK_MS = 1_000;
-const BODY_CHARS = 200;
-/** Who looks elsewhere for less was not away. */
+/** Shorter absences do not count. */
 const AWAY_MS = 60_000;
-const NAME = document.title;
 
-const kept = memory();
-const at = parts();
+/** @type {Types.Frame} */
+let app;
+/** @type {Table} */
+let table;
+/** @type {Chart} */
+let chart;
+const feed = new Feed();
+const at = parts("live-", "claude-live-");
 const page = {
 	filter: fromHash(location.hash),
-	/** The first rows are painted. */
 	isLoaded: false,
+	/** The first rows are painted. */
+	isPainted: false,
 	isPaused: false,
+	showsAgents: false,
 	/** The newest row is out of sight. */
-	isReading: false,
+	isScrolledDown: false,
+	/** Lines read from the file are shown. */
+	showsOlder: false,
 	rows: ROWS,
-	/** All that the server has was read. */
-	isWhole: false,
-	/** Of today, but no rows. @type {Item[]} */
-	earlier: [],
-	/** @type {State} */
-	state: "connecting",
-	brokenSince: 0,
-	lastMs: 0,
-	/** When one last looked; 0 for never. */
-	left: leftSince(0),
-	unseen: 0,
-	notifies: kept.claudeLiveNotifies === "true",
-	/** @type {any} */
-	health: {},
-	/** `missed` is negative until it is known. @type {any} */
-	back: { missed: NaN },
+	/** @type {"idle" | "reading" | "failed"} */
+	olderState: "idle",
+	/** @type {Promise<number> | undefined} */
+	olderRequest: undefined,
+	/** Counts of the rows that pass the filter, and that do not, as of the last drawing. */
+	matching: 0,
+	hidden: 0,
+	/** @type {number | undefined} Time of the last event. */
+	lastMs: undefined,
+	/** @type {number | undefined} End of the last visit. */
+	leftMs: undefined,
 };
 
-const feed = new Feed();
-const table = new Table(at.table.tBodies[0], (field, value) => narrow({ [field]: page.filter[field] === value ? "" : value }));
-const chart = new Chart(at.chart, goTo);
-const reload = batch(() => load(reach()).catch(() => setTimeout(reload, RETRY_MS)));
-const stream = new Stream({ event: heard, state: stateChanged, reload, lastId: () => feed.lastId });
-const poke = batch(flush);
-const askHealth = batch(readHealth);
-const notifySoon = batch(notify);
+const flushSoon = batch(flush);
+const reload = batch(() => load(reach()).then(show, () => setTimeout(reload, RETRY_MS)));
+const isFiltered = () => toHash(page.filter) !== "";
 
-/** Nothing where storage is switched off. @returns {any} */
-function memory() {
-	try {
-		return localStorage;
-	} catch {
-		return {};
+/** Returns the filter of rows. The status of a row is that of its session. */
+function isWanted() {
+	const { status, ...fields } = page.filter;
+	const isMatch = matcher(fields);
+	const statusOf = (item) => app.statusOf(keyOf({ ...item, sessionId: item.session }));
+	return (item) => isMatch(item) && (!status || statusOf(item) === status);
+}
+
+/** @type {(frame: Types.Frame) => Types.View} */
+export function liveView(frame) {
+	app = frame;
+	page.leftMs = lastVisitMs();
+	page.showsOlder = isFiltered();
+	page.showsAgents = app.storage.claudeLiveAgents === "true";
+	table = new Table(at.table.tBodies[0], app.colors, toggleField);
+	chart = new Chart(at.chart, goTo);
+	history.scrollRestoration = "manual";
+	at.search.addEventListener("input", () => narrow({ q: at.search.value.trim() }));
+	for (const field of ["kind", "machine", "project", "status", "session"]) {
+		at[field].addEventListener("change", () => narrow({ [field]: at[field].value }));
+		at[field].addEventListener("blur", drawChoices);
 	}
+	new IntersectionObserver(onScroll).observe(at.edge);
+	return view;
 }
 
-/** When one went away, if that was long enough. */
-function leftSince(before) {
-	const left = Number(kept.claudeLiveLeft ?? 0);
-	return Date.now() - left < AWAY_MS ? before : left;
-}
+/** @type {Types.View} */
+const view = {
+	types: TYPES,
+	start: () => load(FIRST),
+	onEvent,
+	onHealth: drawEmpty,
+	onHide,
+	onReturn,
+	onHashChange,
+	onTick,
+	status,
+	actions: {
+		pause,
+		clear,
+		agents,
+		newest,
+		older,
+		down: () => table.move(1),
+		up: () => table.move(-1),
+		search: () => at.search.focus(),
+		rows: () => table.focus(0),
+		everything: () => narrow(EVERYTHING),
+		back: () => table.close() || narrow(EVERYTHING),
+	},
+	keys: {
+		j: "down",
+		k: "up",
+		g: "newest",
+		p: "pause",
+		c: "clear",
+		"/": "search",
+		Escape: "back",
+	},
+	fieldKeys: {
+		INPUT: { Enter: "rows", ArrowDown: "rows", Escape: "back" },
+		SELECT: { Escape: "back" },
+	},
+};
 
-function heard(type, data) {
-	if (type === "ping") return askHealth();
-	const event = JSON.parse(data);
+/** @param {Types.LiveEvent} event */
+function onEvent(event) {
+	if (event.type === "transcript.append" && !(page.showsAgents && isWork(event))) return;
+	const notice = noticeKind(event);
+	if (notice === "stream.resync" || notice === "history.reset") reload();
 	const fresh = feed.accept(event, Date.now());
-	const isGap = noticeKind(event) === "stream.resync";
-	page.back.isGap ||= isGap;
-	if (isGap || noticeKind(event) === "history.reset") reload();
 	if (!fresh) return;
 	page.lastMs = Date.now();
-	if (document.hidden) page.unseen += 1;
-	if (page.notifies && !document.hasFocus() && isTyped(fresh) && matcher(page.filter)(fresh)) told.push(fresh) && notifySoon();
-	poke();
+	if (app.wantsNotifications && !document.hasFocus()) notifyOf(fresh);
+	flushSoon();
 }
 
-function stateChanged(state, brokenSince) {
-	if (state === "live") {
-		page.back.at ??= Date.now();
-		askHealth();
-	} else if (page.state === "live") page.back = { from: feed.lastId, missed: -1 };
-	page.state = state;
-	page.brokenSince = brokenSince;
-	drawState();
+function notifyOf(item) {
+	if (!isTyped(item) || !isWanted()(item)) return;
+	app.notify(namesOf([item.project]).get(item.project) || "New prompt", item.text);
 }
 
 function flush() {
-	if (document.hidden) return drawState();
-	if (!page.isPaused && !page.isReading) feed.settle();
+	if (!page.isLoaded || !app.isShown(view)) return app.drawStatus();
+	if (!page.isPaused && !page.isScrolledDown) feed.settle();
 	draw();
-	askHealth();
+	app.askHealth();
 }
 
-async function backlog(limit) {
-	const answer = await fetch(`/api/claude/live/backlog?limit=${limit}`);
-	if (!answer.ok) throw answer;
-	return answer.json();
+function onHide() {
+	app.storage.claudeLiveLeft = Date.now();
 }
 
-/** While paused, more can wait than is shown: only the whole tells what is gone. */
-const reach = () => (page.isPaused ? HELD : Math.max(FIRST, feed.items.filter(isHistory).length));
-
-async function load(limit) {
-	const answer = await backlog(limit);
-	feed.load(answer, Date.now(), page.isPaused);
-	if (!page.isPaused) page.isWhole = limit === HELD || answer.events.length < limit;
-	page.lastMs ||= lastOf(feed.items, Date.now());
-	page.earlier = [];
-	if (!page.isLoaded) await paint();
-	draw();
-	if (toHash(page.filter)) extend();
-	else if (!page.isWhole && today(feed.items, Date.now()).isPartial) loadEarlier();
+function onReturn() {
+	if (feed.waiting) page.leftMs = lastVisitMs();
+	const isOther = ([field, value]) => page.filter[field] !== value;
+	if (Object.entries(app.shared).some(isOther)) narrow(app.shared);
+	else app.address(page.filter);
+	return show();
 }
 
-/** A line without a time has that of its reading, and some are of other years or days to come. */
-function lastOf(items, now) {
-	const times = items.filter(({ ms, event }) => event.data?.json?.timestamp && ms <= now).map(({ ms }) => ms);
-	return times.length ? Math.max(...times) : (items[0]?.ms ?? 0);
-}
-
-/** Rows alone. What is hidden has no frames. */
-async function paint() {
-	drawRows();
-	drawTools();
-	await new Promise((resume) => (requestAnimationFrame(() => setTimeout(resume)), setTimeout(resume, TICK_MS)));
-	page.isLoaded = true;
-}
-
-async function readOlder() {
-	try {
-		return feed.older(await backlog(HELD), Date.now());
-	} catch {
-		page.isWhole = false;
-		return [];
+/** Paints a screenful of rows before anything else. */
+async function show() {
+	if (page.isLoaded && !page.isPainted && app.isShown(view)) {
+		drawRows();
+		drawTools();
+		await painted();
+		page.isPainted = true;
 	}
+	flush();
+	readAhead();
 }
 
-/** The totals have a whole day. */
-async function loadEarlier() {
-	page.earlier = await readOlder();
+function onHashChange() {
+	narrow(fromHash(location.hash));
+}
+
+function onTick(now) {
+	table.tick(now);
 	drawShape();
 }
 
-async function start() {
-	try {
-		await load(FIRST);
-		stream.start();
-	} catch {
-		stateChanged("reconnecting", 0);
-		draw();
-		setTimeout(start, RETRY_MS);
-	}
+/** @param {IntersectionObserverEntry[]} seen  of the edge above the rows */
+function onScroll(seen) {
+	page.isScrolledDown = !seen.at(-1)?.isIntersecting;
+	if (feed.waiting) flush();
 }
 
-/** Search looks through all that the server has. */
-async function extend() {
-	if (page.isWhole || !page.isLoaded) return;
-	page.isWhole = true;
-	feed.extend(await readOlder());
-	page.earlier = [];
+function lastVisitMs() {
+	const left = Number(app.storage.claudeLiveLeft ?? 0);
+	return Date.now() - left < AWAY_MS ? page.leftMs : left || undefined;
+}
+
+/** While paused, more can wait than is shown; only a whole backlog tells which lines are gone. */
+function reach() {
+	return page.isPaused ? HELD : Math.max(FIRST, feed.items.filter(isHistory).length);
+}
+
+async function load(limit) {
+	const answer = await app.get(`${BACKLOG}?limit=${limit}`);
+	feed.load(answer, Date.now(), page.isPaused);
+	page.lastMs ??= lastTimeOf(feed.items, Date.now());
+	page.isLoaded = true;
+	return answer.lastEventId;
+}
+
+/** A line without a time has that of its reading; other clocks can be ahead. */
+function lastTimeOf(items, now) {
+	const isTimed = ({ ms, event }) => event.data?.json?.timestamp && ms <= now;
+	const times = items.filter(isTimed).map(({ ms }) => ms);
+	return times.length ? Math.max(...times) : items[0]?.ms;
+}
+
+/** A search looks at a thousand lines unasked, and the totals need the whole day. */
+async function readAhead() {
+	const isWanted = isFiltered() || today(feed.items, Date.now()).isPartial;
+	if (!page.isPainted || !isWanted || feed.lineCount >= HELD) return;
+	page.olderState = await readOlder(HELD).then(() => "idle", () => "failed");
 	draw();
+}
+
+/** Makes one request at a time, since each begins where the last one ended. */
+function readOlder(limit) {
+	page.olderRequest ??= requestOlder(limit).finally(() => (page.olderRequest = undefined));
+	return page.olderRequest;
+}
+
+async function requestOlder(limit) {
+	// A reset meanwhile replaces `older`, and the answer goes with the old one.
+	const { older, before } = feed;
+	if (before === undefined) return 0;
+	const answer = await app.get(`${BACKLOG}?limit=${limit}&before=${before}`);
+	return older.add(answer, Date.now(), isWanted());
 }
 
 async function older() {
-	page.rows = HELD;
+	if (page.olderState === "reading") return;
+	const { length } = table.shown;
+	page.showsOlder = true;
+	page.rows = Math.max(ROWS, length + ROWS);
+	page.olderState = "reading";
 	draw();
-	await extend();
+	page.olderState = await readRows(page.rows - page.matching).then(() => "idle", () => "failed");
+	draw();
 }
 
-async function goTo({ ms }) {
-	const isThere = (shown) => shown.ms < ms + MINUTE_MS;
-	if (!table.shown.some(isThere)) await older();
-	table.focus(table.shown.findIndex(isThere));
+async function readRows(missing) {
+	const limit = isFiltered() ? HELD : missing;
+	for (let count = 0; count < MOST_REQUESTS && missing > 0; count += 1) {
+		if (feed.before === undefined) return;
+		missing -= await readOlder(limit);
+	}
+}
+
+function goTo({ ms }) {
+	const isReached = (item) => item.ms < ms + MINUTE_MS;
+	if (!table.shown.some(isReached)) {
+		page.showsOlder = true;
+		page.rows = HELD + MOST_OLDER;
+		draw();
+	}
+	table.focus(table.shown.findIndex(isReached));
+}
+
+function newest() {
+	if (feed.older.hasGap) forgetOlder();
+	scrollTo(0, 0);
+	page.isScrolledDown = false;
+	flush();
+	table.focus(0);
+}
+
+function forgetOlder() {
+	feed.forgetOlder();
+	page.showsOlder = isFiltered();
+	page.rows = ROWS;
+}
+
+function toggleField(field, value) {
+	narrow({ [field]: page.filter[field] === value ? "" : value });
 }
 
 function narrow(change) {
 	page.filter = { ...page.filter, ...change };
-	history.replaceState(null, "", toHash(page.filter) || location.pathname);
+	app.address(page.filter);
+	// Lines that were let go could match now.
+	if (feed.older.letGo) forgetOlder();
+	// The rows around a match stay when the search ends.
+	page.showsOlder ||= isFiltered();
 	draw();
-	if (toHash(page.filter)) extend();
+	readAhead();
 }
 
+function pause() {
+	page.isPaused = !page.isPaused;
+	flush();
+}
+
+function agents() {
+	page.showsAgents = !page.showsAgents;
+	app.storage.claudeLiveAgents = page.showsAgents;
+	flush();
+}
+
+function clear() {
+	const isCleared = !isAnyCleared();
+	for (const item of held()) item.isCleared = isCleared;
+	draw();
+}
+
+const isAnyCleared = () => held().some((item) => item.isCleared);
+
+/** Returns the items to show. Past the bound, older rows are shown alone. */
+function held() {
+	const { older } = feed;
+	const items = feed.items.filter(({ kind }) => kind !== "agent" || page.showsAgents);
+	if (!page.showsOlder) return items;
+	return older.hasGap ? older.items : items.concat(older.items);
+}
+
+const all = () => [...feed.pending, ...feed.items, ...feed.older.items];
+
 function draw() {
-	drawRows();
+	const isRecolored = drawRows();
+	drawEnd();
 	drawTools();
-	drawShape();
+	drawShape(isRecolored);
 	drawChoices();
 	drawEmpty();
-	drawState();
+	app.drawStatus();
 }
 
 function drawRows() {
-	const there = feed.items.filter(({ isCleared }) => !isCleared);
-	const wanted = there.filter(matcher(page.filter));
-	const names = namesOf(feed.items.map(({ project }) => project));
+	const now = Date.now();
+	const visible = held().filter(({ isCleared }) => !isCleared);
+	const wanted = visible.filter(isWanted());
+	const shown = wanted.slice(0, page.isPainted ? page.rows : SCREENFUL);
+	const isRecolored = app.colors.assign(namesOn(shown, now));
+	const names = namesOf(new Set(visible.map(({ project }) => project)));
 	const words = wantedWords(page.filter);
-	table.show(wanted.slice(0, page.isLoaded ? page.rows : SCREENFUL), Date.now(), { left: page.left, names, words });
-	const hidden = there.length - wanted.length;
-	say(at.hidden, `${hidden ? `${number(hidden)} hidden: ` : ""}show all`);
-	at.older.hidden = !page.isLoaded || (page.isWhole && wanted.length <= page.rows);
-	at.end.hidden = !at.older.hidden || !page.isWhole || feed.items.length < HELD;
+	table.show(shown, now, { names, words, leftMs: page.leftMs, isRecolored });
+	page.matching = wanted.length;
+	page.hidden = visible.length - wanted.length;
+	return isRecolored;
 }
 
-function drawShape() {
-	const now = Date.now();
-	const held = [...feed.pending, ...feed.items, ...page.earlier];
-	const { isPartial, ...totals } = today(held, now);
-	const more = isPartial && held.length >= HELD ? "+" : "";
-	for (const [name, count] of Object.entries(totals)) {
-		say(at[name], number(count) + more);
-		say(at[name].previousElementSibling, `${inflect(count, name.slice(0, -1))} today`);
-	}
-	chart.draw(hour(held, now));
+function namesOn(rows, now) {
+	const ofRows = rows.flatMap(({ machine, session, project }) => [machine, session, project]);
+	const minutes = hour(all(), now).reverse();
+	const ofChart = minutes.flatMap(({ parts }) => parts.map(([project]) => project));
+	return [...new Set([...ofRows, ...ofChart])].filter(Boolean);
+}
+
+function drawEnd() {
+	const isOlderHidden = !page.showsOlder && feed.older.items.length > 0;
+	const hasMore = page.matching > table.shown.length || isOlderHidden;
+	at.older.hidden = !page.isPainted || (!hasMore && feed.before === undefined);
+	const label = isFiltered() && !hasMore ? "Search further" : "Older events";
+	setText(at.older, page.olderState === "reading" ? "Reading…" : label);
+	setText(at.end, endNote());
+}
+
+function endNote() {
+	const { before, lineCount, older } = feed;
+	const lines = plural(lineCount, "line");
+	if (page.olderState === "failed") return "The server did not answer. Try again.";
+	if (isFiltered() && before !== undefined) return `Searched the newest ${lines}.`;
+	if (older.hasGap) return `The page holds ${number(MOST_OLDER)} older lines at a time.`;
+	if (lineCount <= HELD || !at.older.hidden) return "";
+	return isFiltered() ? `Searched all ${lines}.` : "The history begins here.";
 }
 
 function drawTools() {
-	const { filter, isPaused, isReading } = page;
-	const { items, waiting } = feed;
-	if (at.search.value.trim() !== filter.q) at.search.value = filter.q;
-	say(at.pause, isPaused ? `Resume${waiting ? ` · ${number(waiting)} waiting` : ""}` : "Pause");
-	mark(at.pause, "aria-pressed", String(isPaused));
-	mark(at.notify, "aria-pressed", String(page.notifies));
-	say(at.clear, items.some(({ isCleared }) => isCleared) ? "Show again" : "Clear");
-	say(at.new, `${number(waiting)} new`);
-	at.new.hidden = isPaused || !isReading || !waiting;
-	at.hidden.hidden = !toHash(filter);
+	const { waiting, older } = feed;
+	if (at.search.value.trim() !== page.filter.q) at.search.value = page.filter.q;
+	const waits = waiting ? ` · ${number(waiting)} waiting` : "";
+	setText(at.pause, page.isPaused ? `Resume${waits}` : "Pause");
+	setAttr(at.pause, "aria-pressed", String(page.isPaused));
+	setAttr(at.agents, "aria-pressed", String(page.showsAgents));
+	setText(at.clear, isAnyCleared() ? "Show again" : "Clear");
+	setText(at.new, older.hasGap ? "Back to the newest" : `${number(waiting)} new`);
+	setAttr(at.new, "data-gap", older.hasGap);
+	at.new.hidden = !older.hasGap && (page.isPaused || !page.isScrolledDown || !waiting);
+	setText(at.hidden, `${page.hidden ? `${number(page.hidden)} hidden: ` : ""}show all`);
+	at.hidden.hidden = !isFiltered();
+}
+
+function drawShape(isRecolored = false) {
+	const now = Date.now();
+	const { isPartial, ...totals } = today(all(), now);
+	const isMore = (isPartial && feed.before !== undefined) || feed.older.letGo > 0;
+	for (const [name, count] of Object.entries(totals)) {
+		setText(at[name], number(count) + (isMore ? "+" : ""));
+		setText(at[name].previousElementSibling, `${inflect(count, name.slice(0, -1))} today`);
+	}
+	chart.draw(hour(all(), now), app.colors, isRecolored);
 }
 
 function drawChoices() {
-	choices("kind", (kind) => KINDS[kind]?.[1] ?? kind);
-	choices("project", (path, names) => brief(names.get(path)));
-	choices("session", (session) => brief(shortId(session)));
+	drawSelect("kind", (kind) => KINDS[kind]?.[1] ?? kind);
+	drawSelect("machine", brief);
+	at.machine.hidden = at.machine.options.length < 2;
+	drawSelect("project", (path, names) => brief(names.get(path)));
+	drawSelect("session", (session) => brief(shortId(session)));
+	const { status } = page.filter;
+	at.status.hidden = !status && app.statusOf() === undefined;
+	at.status.value = status;
+	setAttr(at.status, "data-chosen", status !== "");
 }
 
-/** Does not change while it is used. */
-function choices(field, name) {
-	const select = at[field];
+function drawSelect(field, nameOf) {
 	const chosen = page.filter[field];
-	const values = ["", ...new Set([...feed.items.map((item) => item[field]), chosen].filter(Boolean))];
-	if (String(values) !== select.dataset.values && select !== document.activeElement) {
-		const names = namesOf(values);
-		select.replaceChildren(...values.map((value) => el("option", { value }, value ? name(value, names) : `All ${field}s`)));
-		select.dataset.values = values;
-	}
-	select.value = chosen;
-	mark(select, "data-chosen", chosen !== "");
+	const found = [...held().map((item) => item[field]), chosen].filter(Boolean);
+	const values = ["", ...new Set(found)];
+	/** @type {Map<string, string> | undefined} */
+	let names;
+	const nameFor = (value) => nameOf(value, (names ??= namesOf(values)));
+	const labelOf = (value) => (value ? nameFor(value) : `All ${field}s`);
+	setChoices(at[field], values, labelOf, chosen);
 }
 
 function drawEmpty() {
-	at.empty.hidden = !page.isLoaded || table.shown.length > 0;
-	emptyWords(page.health).forEach((text, index) => say(at.empty.children[index], text));
+	at.empty.hidden = !page.isPainted || table.shown.length > 0;
+	emptyWords(app.health).forEach((text, index) => setText(at.empty.children[index], text));
 }
 
+/** @param {Types.Health} health */
 function emptyWords({ history, errors = [] }) {
-	const broken = errors.find(({ path }) => path === history.path);
+	const broken = errors.find(({ path }) => path === history?.path);
 	const isCleared = feed.items.length > 0 && feed.items.every((item) => item.isCleared);
 	if (isCleared) return ["Cleared", "“Show again” brings the rows back."];
-	if (toHash(page.filter)) return ["Nothing matches", ""];
-	if (broken) return [cannotRead(broken), "Its prompts appear here once it can be read."];
-	if (history?.exists === false) return [`Waiting for ${history.path}`, "Type a prompt in Claude Code, and it appears here."];
-	return ["Waiting for the first prompt", "Type one in Claude Code, or try claude-live --demo"];
+	if (isFiltered()) return ["Nothing matches", ""];
+	if (broken) return [cannotRead(broken), "Its prompts appear once it can be read."];
+	const title = `Waiting for ${history?.exists === false ? history.path : "the first prompt"}`;
+	return [title, "Type a prompt in Claude Code, or try claude-live --demo."];
 }
 
-const cannotRead = ({ path, msg }) => `Cannot read ${path}: ${msg}`;
-
-/** Icon, words, and what to do. */
-function stateWords() {
-	const advice = (page.health.errors ?? []).map(cannotRead).join("\n");
-	if (page.state === "live") return [advice && "-off", "live", advice];
-	if (page.state === "offline") return ["-off", `offline since ${clock(page.brokenSince)}`, `No answer from ${location.host}. Start claude-live there again.`];
-	if (page.state === "locked") return ["-off", "token wanted", "Open this address once with /?token=…"];
-	return ["-wait", `${page.state}…`];
+function status(now) {
+	const last = page.lastMs !== undefined && ago(now - page.lastMs).replace(/\d.*/, "$& ago");
+	const rows = plural(table.shown.length, "row");
+	return [last ? `last event ${last}` : "no event yet", `${rows} shown`];
 }
-
-function drawState() {
-	const [icon, words, advice = ""] = stateWords();
-	mark(at.conn, "data-state", page.state);
-	say(at.conn, words);
-	mark(at.icon, "href", `/static/favicon${icon}.svg`);
-	say(at.banner, advice);
-	at.banner.hidden = !advice;
-	document.title = page.unseen ? `(${number(page.unseen)}) ${NAME}` : NAME;
-	drawStatus();
-}
-
-function drawStatus() {
-	const { health: { history, counters }, lastMs, back } = page;
-	const words = [
-		lastMs ? `last event ${ago(Date.now() - lastMs).replace(/\d.*/, "$& ago")}` : "no event yet",
-		history && `${history.path} ${history.exists ? `${bytes(history.readBytes)} of ${bytes(history.sizeBytes)} read` : "is not there yet"}`,
-		`${plural(table.shown.length, "row")} shown`,
-		counters?.parseErrors && `${number(counters.parseErrors)} malformed`,
-		counters?.oversizedLines && `${number(counters.oversizedLines)} too long`,
-		back.missed >= 0 && `reconnected ${clock(back.at)}: ${back.isGap ? "gap reloaded" : `${number(back.missed)} replayed`}`,
-	].filter(Boolean);
-	if (at.status.childElementCount !== words.length) at.status.replaceChildren(...words.map(() => el("span")));
-	words.forEach((text, index) => say(at.status.children[index], text));
-}
-
-async function readHealth() {
-	const answer = await fetch("/healthz").catch(() => null);
-	if (!answer?.ok) return;
-	page.health = await answer.json();
-	const { back } = page;
-	if (back.at && back.missed < 0) back.missed = Math.max(0, page.health.lastEventId - back.from);
-	drawEmpty();
-	drawState();
-}
-
-/** @type {Item[]} */
-let told = [];
-
-/** One for all tabs. */
-function notify() {
-	const [{ project, text }] = told;
-	const title = told.length > 1 ? `${told.length} new prompts` : namesOf([project]).get(project) || "New prompt";
-	new Notification(brief(title), { body: brief(text, BODY_CHARS), tag: NAME }).onclick = () => focus();
-	told = [];
-}
-
-function leave() {
-	kept.claudeLiveLeft = Date.now();
-}
-
-/** Nothing is drawn for nobody; a mark says where one was. */
-function looked() {
-	if (document.hidden) return leave();
-	if (feed.waiting) page.left = leftSince(page.left);
-	page.unseen = 0;
-	flush();
-	stream.hurry();
-}
-
-/** What buttons (`data-do`) and keys do. @type {Record<string, () => any>} */
-const ACTIONS = {
-	pause() {
-		page.isPaused = !page.isPaused;
-		flush();
-	},
-	clear() {
-		const isCleared = !feed.items.some((item) => item.isCleared);
-		for (const item of feed.items) item.isCleared = isCleared;
-		draw();
-	},
-	async notify() {
-		const answer = !page.notifies && (await Notification.requestPermission());
-		page.notifies = answer === "granted";
-		say(at.notify, answer && !page.notifies ? "Notify: the browser said no" : "Notify");
-		kept.claudeLiveNotifies = page.notifies;
-		drawTools();
-	},
-	newest() {
-		scrollTo(0, 0);
-		page.isReading = false;
-		flush();
-		table.focus(0);
-	},
-	down: () => table.move(1),
-	up: () => table.move(-1),
-	search: () => at.search.focus(),
-	rows: () => table.focus(0),
-	everything: () => narrow(EVERYTHING),
-	back: () => table.close() || narrow(EVERYTHING),
-	help: () => (at.keys.open ? at.keys.close() : at.keys.showModal()),
-	older,
-};
-
-const KEYS = { j: "down", k: "up", g: "newest", p: "pause", c: "clear", "/": "search", "?": "help", Escape: "back" };
-const KEYS_IN = { INPUT: { Enter: "rows", ArrowDown: "rows", Escape: "back" }, SELECT: { Escape: "back" } };
-
-function pressed(event) {
-	const { key, target } = event;
-	const isTaken = event.ctrlKey || event.metaKey || event.altKey || event.isComposing || at.keys.open;
-	const keys = KEYS_IN[target.tagName] ?? KEYS;
-	if (isTaken || !Object.hasOwn(keys, key)) return;
-	event.preventDefault();
-	ACTIONS[keys[key]]();
-}
-
-function edgeSeen(seen) {
-	page.isReading = !seen.at(-1).isIntersecting;
-	if (feed.waiting) flush();
-}
-
-/** Of the window. */
-const HEARD = {
-	click: ({ target }) => ACTIONS[target.closest("button")?.dataset.do]?.(),
-	keydown: pressed,
-	visibilitychange: looked,
-	pagehide: leave,
-	online: () => stream.hurry(),
-	focus: () => page.state !== "live" && stream.hurry(),
-	hashchange: () => narrow(fromHash(location.hash)),
-};
-
-function wire() {
-	history.scrollRestoration = "manual";
-	at.search.addEventListener("input", () => narrow({ q: at.search.value.trim() }));
-	for (const field of ["kind", "project", "session"]) {
-		at[field].addEventListener("change", () => narrow({ [field]: at[field].value }));
-		at[field].addEventListener("blur", drawChoices);
-	}
-	for (const [name, hear] of Object.entries(HEARD)) addEventListener(name, hear);
-	new IntersectionObserver(edgeSeen).observe(at.edge);
-}
-
-function tick() {
-	if (document.hidden) return;
-	table.tick(Date.now());
-	drawShape();
-	drawStatus();
-}
-
-at.notify.hidden = !globalThis.Notification;
-wire();
-start();
-setInterval(tick, TICK_MS);

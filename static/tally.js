@@ -1,21 +1,26 @@
 /**
- * Today's totals and the last hour's minutes.
- * Invariant: pure. Known weakness: of more events than the server holds, the newest are counted.
+ * Totals of today, and prompts by minute.
+ * Invariant: pure. Known weakness: counts only the events that the page holds.
  */
-import { isTyped } from "./format.js";
+import { isTyped } from "./items.js";
 
 export const MINUTE_MS = 60_000;
 const MINUTES = 60;
 
-/** Partial where the oldest item is of today too. @param {Item[]} items */
+/** Counts since midnight. Partial: events that are not held can be of today too. */
 export function today(items, now) {
 	const day = new Date(now).setHours(0, 0, 0, 0);
 	const typed = items.filter((item) => isTyped(item) && item.ms >= day);
 	const count = (field) => new Set(typed.map((item) => item[field]).filter(Boolean)).size;
-	return { prompts: typed.length, sessions: count("session"), projects: count("project"), isPartial: items.every(({ ms }) => ms >= day) };
+	return {
+		prompts: typed.length,
+		sessions: count("session"),
+		projects: count("project"),
+		isPartial: items.every(({ ms }) => ms >= day),
+	};
 }
 
-/** Oldest first. @param {Item[]} items @returns {Minute[]} */
+/** Returns the minutes of the last hour, the oldest first. */
 export function hour(items, now) {
 	const first = Math.floor(now / MINUTE_MS) - MINUTES + 1;
 	const minutes = Array.from({ length: MINUTES }, () => new Map());

@@ -1,4 +1,4 @@
-//! Many clients on one thread: they count the marks in what they receive and cost as little as they can.
+//! Many clients on one thread, which count the marks that they receive.
 
 use std::io::{ErrorKind, Read};
 use std::net::SocketAddr;
@@ -10,17 +10,14 @@ use mio::{Events, Interest, Poll, Token};
 use crate::lines::MARK;
 use crate::server::open_stream;
 
-/// How long all of them may take to receive what they wait for.
+/// The longest that all of them may take to receive the marks.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Bytes that are read at once.
-const BLOCK_BYTES: usize = 256 * 1024;
 
 pub(crate) struct Crowd {
     poll: Poll,
     events: Events,
     members: Vec<Member>,
-    block: Vec<u8>,
+    buffer: Vec<u8>,
 }
 
 struct Member {
@@ -29,16 +26,15 @@ struct Member {
 }
 
 impl Crowd {
-    /// So many clients of a stream, all of them answered.
+    /// Opens so many streams.
     pub(crate) fn connect(address: SocketAddr, target: &str, count: usize) -> Crowd {
-        Crowd::of((0..count).map(|_| open_stream(address, target)).collect())
+        Crowd::of((0..count).map(|_| open_stream(address, target)))
     }
 
-    /// Clients that are connected already.
-    pub(crate) fn of(sockets: Vec<std::net::TcpStream>) -> Crowd {
-        let poll = Poll::new().expect("the system has an epoll to give");
+    pub(crate) fn of(sockets: impl Iterator<Item = std::net::TcpStream>) -> Crowd {
+        let poll = Poll::new().expect("the system has a selector");
         let mut members = Vec::new();
-        for (index, socket) in sockets.into_iter().enumerate() {
+        for (index, socket) in sockets.enumerate() {
             socket.set_nonblocking(true).expect("the socket is open");
             let mut socket = TcpStream::from_std(socket);
             let registry = poll.registry();
@@ -46,20 +42,20 @@ impl Crowd {
             members.push(Member { socket, marks: 0 });
         }
         let events = Events::with_capacity(members.len());
-        Crowd { poll, events, members, block: vec![0; BLOCK_BYTES] }
+        Crowd { poll, events, members, buffer: vec![0; 256 * 1024] }
     }
 
-    /// Reads until every member has got so many marks more.
+    /// Reads until every member has received so many more marks.
     pub(crate) fn wait_for(&mut self, marks: usize) {
         let start = Instant::now();
         let mut waiting = self.members.len();
         while waiting > 0 {
             assert!(start.elapsed() < PATIENCE, "{waiting} clients wait in vain");
-            self.poll.poll(&mut self.events, Some(PATIENCE)).expect("epoll works");
+            self.poll.poll(&mut self.events, Some(PATIENCE)).expect("the selector works");
             for event in &self.events {
                 let member = &mut self.members[event.token().0];
                 let before = member.marks;
-                member.read(&mut self.block);
+                member.read(&mut self.buffer);
                 waiting -= usize::from(before < marks && member.marks >= marks);
             }
         }
@@ -70,17 +66,11 @@ impl Crowd {
 }
 
 impl Member {
-    fn read(&mut self, block: &mut [u8]) {
+    fn read(&mut self, buffer: &mut [u8]) {
         loop {
-            match self.socket.read(block) {
+            match self.socket.read(buffer) {
                 Ok(0) => panic!("the server closed a stream"),
-                Ok(count) => {
-                    self.marks += memchr::memchr_iter(MARK, &block[..count]).count();
-                    // With edges, less than asked for means that there is no more (epoll(7), question 9).
-                    if count < block.len() {
-                        return;
-                    }
-                }
+                Ok(count) => self.marks += memchr::memchr_iter(MARK, &buffer[..count]).count(),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) => panic!("{error}"),
             }

@@ -1,24 +1,30 @@
-//! The figures: claude-live beside its peers, measured in the same run, as one Markdown table.
+//! The figures of claude-live beside those of other programs, measured in the same run and printed
+//! as a Markdown table.
 //!
-//! `make bench` runs all of it, `make bench ARGS="latency idle"` only what is named. Peers that are not installed (see
-//! `benches/peers.sh`) leave their cells at "not installed". Runs of the two are interleaved and the median is taken, so that
-//! a machine with other work still gives ratios that can be repeated.
+//! `make bench` prints all of them, `make bench ARGS="latency idle"` some. A peer that is not
+//! installed (see `benches/peers.sh`) is shown as such. Alternatives are measured in turns and the
+//! median counts: on a busy machine ratios can be repeated where times cannot. To add a figure,
+//! write a file with `rows()` and name it in `GROUPS`.
 //!
-//! Invariant: every byte that travels stays on loopback, and every process that is started is ended.
+//! Invariant: uses loopback only, and ends every process that it starts.
 
+mod agents;
 mod backlog;
 mod crowd;
 mod fan_out;
+#[cfg(feature = "fleet")]
+mod fleet;
 mod footprint;
 mod idle;
 mod ingest;
 mod latency;
 mod lines;
-mod machine;
 mod page;
 mod peers;
 mod process;
-mod requests;
+#[allow(dead_code, reason = "the tests use all of it")]
+#[path = "../../tests/it/program.rs"]
+mod program;
 mod server;
 mod table;
 
@@ -27,25 +33,29 @@ use std::time::Instant;
 
 use table::Row;
 
-/// A group of rows, and the name that asks for it.
+/// A name for the command line, and its rows of the table.
 type Group = (&'static str, fn() -> Vec<Row>);
 
-const GROUPS: [Group; 8] = [
+const GROUPS: &[Group] = &[
     ("footprint", footprint::rows),
     ("latency", latency::rows),
     ("fan-out", fan_out::rows),
     ("backlog", backlog::rows),
     ("ingest", ingest::rows),
     ("idle", idle::rows),
-    ("requests", requests::rows),
+    ("agents", agents::rows),
+    ("usage", agents::usage::rows),
     ("page", page::rows),
+    #[cfg(feature = "fleet")]
+    ("fleet", fleet::rows),
 ];
 
 fn main() {
     // Cargo passes `--bench`.
     let asked: Vec<String> = env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
     if let Some(unknown) = asked.iter().find(|name| GROUPS.iter().all(|group| group.0 != **name)) {
-        eprintln!("no figures are called `{unknown}`; there are {:?}", GROUPS.map(|group| group.0));
+        let names: Vec<&str> = GROUPS.iter().map(|group| group.0).collect();
+        eprintln!("no group is called `{unknown}`; use some of {names:?}");
         std::process::exit(2);
     }
     let mut rows = Vec::new();
@@ -57,5 +67,5 @@ fn main() {
             eprintln!("{:.0} s", start.elapsed().as_secs_f64());
         }
     }
-    table::print(&machine::description(), &rows);
+    table::print(&rows);
 }

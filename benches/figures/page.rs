@@ -1,15 +1,16 @@
-//! How fast the page is in Chromium, beside what the same browser and the same server do with less.
+//! The page's times in Chromium, beside those of the same browser and server with less to do.
 //!
-//! `tests/browser/times.js` measures; figures of a browser without a screen are those of its processor alone.
+//! `tests/browser/times.js` measures; figures of a browser without a screen are those of its
+//! processor alone.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 
-use crate::machine::has;
+use crate::process::has;
 use crate::server::binary;
-use crate::table::{Row, Unit, median};
+use crate::table::{Row, median, time};
 
 /// The figures of the script are in milliseconds.
 const MILLISECONDS: f64 = 1e-3;
@@ -17,37 +18,121 @@ const MILLISECONDS: f64 = 1e-3;
 pub(crate) fn rows() -> Vec<Row> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
     if let Some(missing) = missing(&folder) {
-        eprint!("(no page: {missing} is missing, which `make test-page` fetches) ");
+        eprint!("(no page: {missing} is missing, which `tests/setup` installs) ");
         return Vec::new();
     }
     let times = measure(&folder);
+    [live(&times), cards(&times), many_records(&times)].into_iter().flatten().collect()
+}
+
+fn live(times: &Value) -> Vec<Row> {
     let of = |name: &str| middle(&times[name]);
     vec![
         Row::new(
             "navigation → first rows painted",
-            Unit::Time,
+            time,
             of("firstRows"),
-            "Chromium, a fresh profile each time, 1,500 lines; the peer is an answer of one event; median of 15 in turns",
+            "Chromium, a fresh profile each time, 1,500 lines; the peer is an answer of one event; \
+             median of 15 in turns",
         )
         .beside("JSON in the same browser", Some(of("emptyPage")))
         .at_most(0.300),
         Row::new(
             "append → row in the page",
-            Unit::Time,
+            time,
             of("row"),
-            "a lone prompt after a quiet second; the peer reads the same event off the stream; median of 15",
+            "a lone prompt after a quiet second; the peer reads the event off the stream; \
+             median of 15",
         )
         .beside("the stream alone", Some(of("socket")))
         .at_most(0.050),
         Row::new(
             "longest task in a flood",
-            Unit::Time,
+            time,
             of("longestTask"),
-            "processor time of the page while 10,000 lines come in 5 s; the peer makes 500 rows of plain text once",
+            "processor time of the page while 10,000 lines come in 5 s; the peer makes 500 rows \
+             of plain text once",
         )
         .beside("500 bare rows", Some(of("bareTask")))
         .at_most(0.100),
     ]
+}
+
+fn cards(times: &Value) -> Vec<Row> {
+    let of = |name: &str| middle(&times[name]);
+    vec![
+        Row::new(
+            "navigation → cards of 200 sessions painted",
+            time,
+            of("firstCards"),
+            "the cards in view, by the address alone, one session with a process; median of 15 in \
+             turns with the row above",
+        )
+        .beside("JSON in the same browser", Some(of("emptyPage")))
+        .at_most(0.300),
+        Row::new(
+            "status on disk → on the card",
+            time,
+            of("status"),
+            "the registry's entry is written again after a quiet second; median of 15",
+        )
+        .at_most(0.350),
+        Row::new(
+            "record on disk → on the card",
+            time,
+            of("record"),
+            "an answer after a quiet second; median of 15",
+        )
+        .at_most(0.060),
+    ]
+}
+
+fn many_records(times: &Value) -> Vec<Row> {
+    let of = |name: &str| middle(&times[name]);
+    let plain = |name: &str| times[name].as_f64().expect("the script prints a number");
+    vec![
+        Row::new(
+            "a session of 80,000 records opens",
+            time,
+            of("opening"),
+            "from the click to its newest rows painted; median of 7",
+        )
+        .at_most(0.300),
+        Row::new(
+            "longest task of scrolling back in it",
+            time,
+            of("scrollTask"),
+            "processor time of the page over 40 pages of 100 records",
+        )
+        .beside("500 bare rows", Some(of("bareTask")))
+        .at_most(0.100),
+        Row::new(
+            "longest task with 5,000 records a second",
+            time,
+            of("floodTask"),
+            "processor time of a page without developer tools over 6 s; 100 sessions, one open",
+        )
+        .beside("500 bare rows", Some(of("bareTask")))
+        .at_most(0.100),
+        Row::new(
+            "renders a second with them",
+            decimal,
+            plain("renders"),
+            "changes of the open session's rows over 100,000 records in 20 s",
+        )
+        .at_most(1.1),
+        Row::new(
+            "heap after 100,000 records over that after 20,000",
+            decimal,
+            plain("heapGrowth"),
+            "after a collection of garbage, the same page",
+        )
+        .at_most(1.3),
+    ]
+}
+
+fn decimal(value: f64) -> String {
+    format!("{value:.2}")
 }
 
 fn missing(folder: &Path) -> Option<&'static str> {
@@ -55,7 +140,7 @@ fn missing(folder: &Path) -> Option<&'static str> {
     let needs = [
         ("node", has("node")),
         ("Chromium", has(&chromium)),
-        ("playwright-core", folder.join("node_modules/playwright-core").exists()),
+        ("playwright-core", folder.join("../node_modules/playwright-core").exists()),
     ];
     needs.into_iter().find(|(_, is_there)| !is_there).map(|(name, _)| name)
 }

@@ -1,112 +1,96 @@
-//! A process that is measured from outside, by what the kernel says under `/proc`, and ended on drop.
+//! Processes as the kernel describes them under `/proc`, and peers, which are ended on drop.
 //!
-//! CPU time is read from `schedstat`, in nanoseconds; threads that have ended are missing from it.
+//! CPU time is read from `schedstat`, in nanoseconds. Known weakness: it lacks threads that have
+//! ended.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// How long a process may take to start or to end.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::program::wait_until;
 
-/// Pause between two looks at whether a process has started or ended.
-const PAUSE: Duration = Duration::from_millis(5);
+pub(crate) struct Peer(Child);
 
-pub(crate) struct Process {
-    child: Child,
-}
-
-impl Process {
-    /// Starts a command that says nothing.
-    pub(crate) fn start(command: &mut Command) -> Process {
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        Process { child: child.spawn().expect("the command is installed") }
+impl Peer {
+    pub(crate) fn start(command: &mut Command) -> Peer {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Peer(command.spawn().expect("the peer is installed"))
     }
 
-    /// Starts a command and waits for its first line on stdout.
-    pub(crate) fn start_and_hear(command: &mut Command) -> (Process, String) {
-        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = child.spawn().expect("the command is installed");
-        let mut line = String::new();
-        let stdout = child.stdout.take().expect("stdout is a pipe");
-        BufReader::new(stdout).read_line(&mut line).expect("the pipe can be read");
-        (Process { child }, line)
+    /// Starts a peer and waits until it listens.
+    pub(crate) fn start_on(command: &mut Command, address: SocketAddr) -> Peer {
+        let peer = Peer::start(command);
+        wait_until("the peer listens", || TcpStream::connect(address).is_ok());
+        peer
     }
 
-    /// Waits until somebody listens on a port of loopback.
-    pub(crate) fn wait_for_port(&self, port: u16) {
-        wait_until("the peer listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
     }
 
-    /// CPU time of all threads of the process and of its children.
-    pub(crate) fn cpu(&self) -> Duration {
-        self.family().into_iter().flat_map(tasks).map(|task| cpu(&task)).sum()
-    }
-
-    /// CPU time of the thread with this name.
-    pub(crate) fn thread_cpu(&self, name: &str) -> Duration {
-        let is_it = |task: &String| {
-            fs::read_to_string(format!("{task}/comm")).is_ok_and(|comm| comm.trim_end() == name)
-        };
-        tasks(self.child.id()).filter(is_it).map(|task| cpu(&task)).sum()
-    }
-
-    /// Resident memory of the process and its children.
-    pub(crate) fn resident_bytes(&self) -> f64 {
-        self.family().into_iter().map(|pid| status_bytes(pid, "VmRSS:")).sum()
-    }
-
-    /// The most that was ever resident of the process alone.
-    pub(crate) fn peak_bytes(&self) -> f64 {
-        status_bytes(self.child.id(), "VmHWM:")
-    }
-
-    fn family(&self) -> Vec<u32> {
-        let pid = self.child.id();
-        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
-        let children = children.unwrap_or_default();
-        let children = children.split_whitespace().filter_map(|child| child.parse().ok());
-        std::iter::once(pid).chain(children).collect()
+    /// Returns when the process started, in clock ticks since boot: field 22 of its `stat`.
+    pub(crate) fn started_at(&self) -> String {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap_or_default();
+        stat.split(' ').nth(21).unwrap_or_default().to_owned()
     }
 }
 
-impl Drop for Process {
-    /// Asks the process to end, since nginx has children to take along, and makes it end if it does not.
+impl Drop for Peer {
+    /// Sends SIGTERM, at which nginx ends its children too.
     fn drop(&mut self) {
-        let pid = self.child.id().to_string();
-        let asked = Command::new("kill").args(["-TERM", &pid]).stderr(Stdio::null()).status();
-        let start = Instant::now();
-        while asked.is_ok() && start.elapsed() < PATIENCE / 10 {
-            if !matches!(self.child.try_wait(), Ok(None)) {
-                return;
-            }
-            thread::sleep(PAUSE);
-        }
-        // It may have ended by itself in between.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        output_of("sh", &["-c", "kill $0", &self.id().to_string()]);
+        self.0.wait().expect("the peer is our child");
     }
 }
 
-/// # Panics
-///
-/// It takes too long.
-pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < PATIENCE, "waited in vain until {what}");
-        thread::sleep(PAUSE);
-    }
+/// Returns a command's stdout; it is empty without the command.
+pub(crate) fn output_of(command: &str, args: &[&str]) -> String {
+    let output = Command::new(command).args(args).output().map(|output| output.stdout);
+    String::from_utf8_lossy(&output.unwrap_or_default()).trim_end().to_owned()
 }
 
-/// CPU time of the calling thread. The kernel brings the figure up to date when a thread gives up the CPU or at the next
-/// tick, which for a hundred writes is too late.
-pub(crate) fn own_thread_cpu() -> Duration {
+/// Returns whether a command is installed.
+pub(crate) fn has(command: &str) -> bool {
+    !output_of("sh", &["-c", &format!("command -v {command}")]).is_empty()
+}
+
+/// Returns the CPU time of a process and its children.
+pub(crate) fn cpu(pid: u32) -> Duration {
+    family(pid).into_iter().flat_map(tasks).map(|task| task_cpu(&task)).sum()
+}
+
+/// Returns the CPU time of a process's thread of this name.
+pub(crate) fn thread_cpu(pid: u32, name: &str) -> Duration {
+    let has_name = |task: &String| {
+        fs::read_to_string(format!("{task}/comm")).is_ok_and(|comm| comm.trim_end() == name)
+    };
+    tasks(pid).filter(has_name).map(|task| task_cpu(&task)).sum()
+}
+
+/// Returns the CPU time of the calling thread. The kernel updates it when the thread yields, and at
+/// the next tick, which would be too late for a hundred writes.
+pub(crate) fn own_cpu() -> Duration {
     thread::yield_now();
-    cpu("/proc/thread-self")
+    task_cpu("/proc/thread-self")
+}
+
+/// Returns the resident memory of a process and its children.
+pub(crate) fn resident_bytes(pid: u32) -> f64 {
+    family(pid).into_iter().map(|pid| status_bytes(pid, "VmRSS:")).sum()
+}
+
+/// Returns the highest resident memory of a process so far.
+pub(crate) fn peak_bytes(pid: u32) -> f64 {
+    status_bytes(pid, "VmHWM:")
+}
+
+fn family(pid: u32) -> Vec<u32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let children = children.unwrap_or_default();
+    let children = children.split_whitespace().filter_map(|child| child.parse().ok());
+    std::iter::once(pid).chain(children).collect()
 }
 
 fn tasks(pid: u32) -> impl Iterator<Item = String> {
@@ -114,8 +98,7 @@ fn tasks(pid: u32) -> impl Iterator<Item = String> {
     tasks.flatten().map(|task| task.path().to_string_lossy().into_owned())
 }
 
-/// The first field of `schedstat`: nanoseconds on a CPU.
-fn cpu(task: &str) -> Duration {
+fn task_cpu(task: &str) -> Duration {
     let schedstat = fs::read_to_string(format!("{task}/schedstat")).unwrap_or_default();
     let nanoseconds = schedstat.split(' ').next().and_then(|field| field.parse().ok());
     Duration::from_nanos(nanoseconds.unwrap_or_default())

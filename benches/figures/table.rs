@@ -1,182 +1,175 @@
-//! The table: one row a figure, with what stands beside it and the ratio of the two.
+//! The table: a row for each figure, with the same figure of other programs, the ratios, and aims.
 
-use std::fmt::Write;
-use std::time::Duration;
+use std::time::Instant;
 
-/// What a figure counts, and so how it is printed.
-#[derive(Clone, Copy)]
-pub(crate) enum Unit {
-    /// Given in seconds.
-    Time,
-    Bytes,
-    /// Bytes a second.
-    Throughput,
-    /// Requests a second.
-    Rate,
-    /// A share of one core, 1 for all of it.
-    Share,
-    Count,
-}
+use crate::process::output_of;
 
-/// One line of the table.
+/// One figure, in a [`Unit`].
 pub(crate) struct Row {
     figure: String,
     unit: Unit,
     ours: f64,
-    beside: Vec<Beside>,
-    aim: Option<Aim>,
-    how: &'static str,
+    /// Absent values are of peers that are not installed.
+    beside: Vec<(&'static str, Option<f64>)>,
+    aims: Vec<String>,
+    method: &'static str,
 }
 
-struct Beside {
-    name: &'static str,
-    /// `None` when the peer is not installed.
-    value: Option<f64>,
-}
-
-struct Aim {
-    text: String,
-    is_met: bool,
-}
+/// Prints a value.
+pub(crate) type Unit = fn(f64) -> String;
 
 impl Row {
-    pub(crate) fn new(figure: impl Into<String>, unit: Unit, ours: f64, how: &'static str) -> Row {
-        Row { figure: figure.into(), unit, ours, beside: Vec::new(), aim: None, how }
+    pub(crate) fn new(
+        figure: impl Into<String>,
+        unit: Unit,
+        ours: f64,
+        method: &'static str,
+    ) -> Row {
+        Row { figure: figure.into(), unit, ours, beside: Vec::new(), aims: Vec::new(), method }
     }
 
-    pub(crate) fn beside(mut self, name: &'static str, value: Option<f64>) -> Row {
-        self.beside.push(Beside { name, value });
+    pub(crate) fn beside(mut self, peer: &'static str, value: impl Into<Option<f64>>) -> Row {
+        self.beside.push((peer, value.into()));
         self
     }
 
-    pub(crate) fn at_most(mut self, bound: f64) -> Row {
-        let text = format!("≤ {}", self.unit.print(bound));
-        self.add_aim(text, self.ours <= bound);
-        self
+    pub(crate) fn at_most(self, bound: f64) -> Row {
+        let (aim, is_met) = (format!("≤ {}", (self.unit)(bound)), self.ours <= bound);
+        self.aim(aim, is_met)
     }
 
-    pub(crate) fn at_least(mut self, bound: f64) -> Row {
-        let text = format!("≥ {}", self.unit.print(bound));
-        self.add_aim(text, self.ours >= bound);
-        self
+    pub(crate) fn at_least(self, bound: f64) -> Row {
+        let (aim, is_met) = (format!("≥ {}", (self.unit)(bound)), self.ours >= bound);
+        self.aim(aim, is_met)
     }
 
-    /// At most so many times the figure of a peer; without the peer there is nothing to meet.
-    pub(crate) fn at_most_times(mut self, times: f64, peer: &str) -> Row {
-        let beside = self.beside.iter().find(|beside| beside.name == peer);
-        if let Some(value) = beside.and_then(|beside| beside.value) {
-            let text = format!("≤ {times}× {peer}");
-            self.add_aim(text, self.ours <= times * value);
-        }
-        self
-    }
-
-    fn add_aim(&mut self, text: String, is_met: bool) {
-        let (mut all, mut are_met) = (text, is_met);
-        if let Some(aim) = self.aim.take() {
-            all = format!("{}, {all}", aim.text);
-            are_met &= aim.is_met;
-        }
-        self.aim = Some(Aim { text: all, is_met: are_met });
-    }
-
-    fn cells(&self) -> [String; 6] {
-        let beside = self.beside.iter().map(|beside| match beside.value {
-            Some(value) => format!("{}: {}", beside.name, self.unit.print(value)),
-            None => format!("{}: not installed", beside.name),
-        });
-        let ratios = self.beside.iter().map(|beside| match beside.value {
-            Some(value) if value > 0.0 => format!("{}×", digits(self.ours / value)),
-            _ => "–".to_owned(),
-        });
-        let aim = self.aim.as_ref().map_or_else(String::new, |aim| {
-            format!("{}: {}", aim.text, if aim.is_met { "met" } else { "missed" })
-        });
-        [
-            self.figure.clone(),
-            self.unit.print(self.ours),
-            beside.collect::<Vec<_>>().join("; "),
-            ratios.collect::<Vec<_>>().join("; "),
-            aim,
-            self.how.to_owned(),
-        ]
-    }
-}
-
-impl Unit {
-    fn print(self, value: f64) -> String {
-        match self {
-            Unit::Time => time(value),
-            Unit::Bytes => bytes(value),
-            Unit::Throughput => format!("{}/s", bytes(value)),
-            Unit::Rate => format!("{value:.0}/s"),
-            Unit::Share => format!("{}%", digits(value * 100.0)),
-            Unit::Count => format!("{value:.0}"),
+    /// Aims at so many times the figure of a peer, if that is installed.
+    pub(crate) fn at_most_times(self, times: f64, peer: &str) -> Row {
+        let value = self.beside.iter().find(|beside| beside.0 == peer).and_then(|beside| beside.1);
+        match value {
+            Some(value) => {
+                let is_met = self.ours <= times * value;
+                self.aim(format!("≤ {times}× {peer}"), is_met)
+            }
+            None => self,
         }
     }
-}
 
-fn time(seconds: f64) -> String {
-    match seconds {
-        _ if seconds < 1e-3 => format!("{} µs", digits(seconds * 1e6)),
-        _ if seconds < 1.0 => format!("{} ms", digits(seconds * 1e3)),
-        _ => format!("{} s", digits(seconds)),
+    /// Aims at a bounded difference from the figure of a peer.
+    pub(crate) fn at_most_above(self, difference: f64, peer: &str) -> Row {
+        let value = self.beside.iter().find(|beside| beside.0 == peer).and_then(|beside| beside.1);
+        let is_met = value.is_some_and(|value| self.ours <= value + difference);
+        let aim = format!("≤ {peer} + {}", (self.unit)(difference));
+        self.aim(aim, is_met)
+    }
+
+    fn aim(mut self, aim: String, is_met: bool) -> Row {
+        self.aims.push(format!("{aim}: {}", if is_met { "met" } else { "missed" }));
+        self
+    }
+
+    fn line(&self) -> String {
+        let beside = self.beside.iter().map(|&(peer, value)| match value {
+            Some(value) if value > 0.0 => {
+                let ratio = digits(self.ours / value);
+                format!("{peer}: {} ({ratio}×)", (self.unit)(value))
+            }
+            Some(value) => format!("{peer}: {}", (self.unit)(value)),
+            None => format!("{peer}: not installed"),
+        });
+        let beside = beside.collect::<Vec<_>>().join("; ");
+        let (ours, aims) = ((self.unit)(self.ours), self.aims.join(", "));
+        format!("| {} | {ours} | {beside} | {aims} | {} |", self.figure, self.method)
     }
 }
 
-fn bytes(count: f64) -> String {
-    match count {
-        _ if count < 1e5 => format!("{} KB", digits(count / 1e3)),
-        _ if count < 1e9 => format!("{} MB", digits(count / 1e6)),
-        _ => format!("{} GB", digits(count / 1e9)),
+/// Prints the table below a line about the machine.
+#[expect(clippy::print_stdout, reason = "the table is the product")]
+pub(crate) fn print(rows: &[Row]) {
+    let machine = "echo \"$(date +%F): $(nproc) cores of\
+        $(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2), $(uname -sr), $(rustc --version), \
+        load average $(cut -d' ' -f1 /proc/loadavg) at the end.\"";
+    println!("claude-live {}, {}\n", env!("CARGO_PKG_VERSION"), output_of("sh", &["-c", machine]));
+    println!("| figure | claude-live | beside (ratio) | aim | method |\n|---|---|---|---|---|");
+    for row in rows {
+        println!("{}", row.line());
     }
 }
 
-/// Two or three digits that say something.
+pub(crate) fn time(seconds: f64) -> String {
+    scaled(seconds, [(1e-6, "µs"), (1e-3, "ms"), (1.0, "s")])
+}
+
+pub(crate) fn size(bytes: f64) -> String {
+    scaled(bytes, [(1e3, "KB"), (1e6, "MB"), (1e9, "GB")])
+}
+
+pub(crate) fn throughput(bytes_per_second: f64) -> String {
+    size(bytes_per_second) + "/s"
+}
+
+/// Takes a share of one core, 1 being all of it.
+pub(crate) fn share(of_core: f64) -> String {
+    digits(of_core * 100.0) + "%"
+}
+
+pub(crate) fn count(things: f64) -> String {
+    things.to_string()
+}
+
+/// Prints a value in the largest of these units that it reaches.
+fn scaled(value: f64, units: [(f64, &str); 3]) -> String {
+    let (factor, unit) = *units.iter().rfind(|unit| value >= unit.0).unwrap_or(&units[0]);
+    format!("{} {unit}", digits(value / factor))
+}
+
+/// Prints two or three significant digits.
 fn digits(value: f64) -> String {
-    match value.abs() {
-        large if large >= 10.0 => format!("{value:.0}"),
-        middle if middle >= 1.0 => format!("{value:.1}"),
-        small if small >= 0.01 => format!("{value:.2}"),
-        _ => format!("{value:.3}"),
-    }
+    let decimals = if value >= 10.0 {
+        0
+    } else if value >= 1.0 {
+        1
+    } else {
+        2
+    };
+    if value < 0.01 { format!("{value:.3}") } else { format!("{value:.decimals$}") }
 }
 
-/// Prints the table with a line about the machine above it.
-pub(crate) fn print(machine: &str, rows: &[Row]) {
-    let header = ["figure", "claude-live", "beside", "ratio", "aim", "how"].map(str::to_owned);
-    let mut text = format!("{machine}\n\n");
-    for cells in std::iter::once(header).chain(rows.iter().map(Row::cells)) {
-        let is_header = !text.contains('|');
-        writeln!(text, "| {} |", cells.join(" | ")).expect("a string takes everything");
-        if is_header {
-            text.push_str("|---|---|---|---|---|---|\n");
+/// Measures each alternative so many times, in turns, and returns the medians of its figures.
+pub(crate) fn in_turns<const N: usize, const K: usize>(
+    rounds: usize,
+    mut alternatives: [&mut dyn FnMut() -> [f64; K]; N],
+) -> [[f64; K]; N] {
+    let mut figures = [(); N].map(|()| [(); K].map(|()| Vec::new()));
+    for _ in 0..rounds {
+        for (measure, figures) in alternatives.iter_mut().zip(&mut figures) {
+            for (figure, figures) in measure().into_iter().zip(figures) {
+                figures.push(figure);
+            }
         }
     }
-    #[expect(clippy::print_stdout, reason = "the table is what the bench is for")]
-    {
-        print!("{text}");
-    }
+    figures.map(|figures| figures.map(|values| median(&values)))
 }
 
-/// The middle one, or the mean of the two in the middle.
+/// Returns how many seconds the work takes.
+pub(crate) fn seconds(work: impl FnOnce()) -> f64 {
+    let start = Instant::now();
+    work();
+    start.elapsed().as_secs_f64()
+}
+
+pub(crate) fn median(values: &[f64]) -> f64 {
+    percentile(values, 0.5)
+}
+
+/// Returns the smallest value that more than this share of the values do not exceed.
 ///
 /// # Panics
 ///
-/// There are none.
-pub(crate) fn median(values: &[f64]) -> f64 {
-    (percentile(values, 0.5 - 1e-9) + percentile(values, 0.5)) / 2.0
-}
-
-/// The smallest value that at least this share of the values does not exceed.
+/// There are no values.
 pub(crate) fn percentile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let index = (sorted.len() as f64 * share) as usize;
     sorted[index.min(sorted.len() - 1)]
-}
-
-/// Seconds of each.
-pub(crate) fn seconds(times: &[Duration]) -> Vec<f64> {
-    times.iter().map(Duration::as_secs_f64).collect()
 }

@@ -1,11 +1,11 @@
-//! A child process that removes a folder when this program has ended, in whichever way.
+//! A child process that removes a folder after this program has ended, even by `kill -9`.
 //!
-//! After Ctrl-C, `kill` or `kill -9` no code of ours runs. But the kernel closes our end of a pipe then, and the child
-//! that reads the other end wakes up. It is a shell of three commands, in its own process group, deaf to the signals
-//! that a terminal sends to all of us.
-//!
-//! Invariant: the folder's name is an argument, never part of the script; nothing is ever written to the pipe.
-//! Known weakness: whoever kills the child too, with the program or before it, keeps the folder.
+//! None of this program's code runs then, but the kernel closes its end of a pipe. The child, a
+//! shell with three commands, reads the other end. It has its own process group and ignores the
+//! signals of the terminal.
+//! Invariant: the folder's name is an argument, never part of the script; nothing is written to the
+//! pipe.
+//! Known weakness: the folder remains if the child is killed too.
 
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -14,22 +14,21 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Waits for the pipe's end, then removes the folder.
+/// Waits for the end of the pipe, then removes the folder.
 const SCRIPT: &str = r#"trap "" HUP INT TERM; while read -r _; do :; done; rm -rf -- "$1""#;
 
-/// What the shell calls itself, for whoever finds it in a list of processes.
+/// The name of the child in a list of processes.
 const NAME: &str = "claude-live-demo-janitor";
 
-/// A process group of its own, with the child's id as its number.
-const OWN_GROUP: i32 = 0;
+/// Longest wait for the child on drop. Removing a few files takes milliseconds; a failing disk must
+/// not keep the program from ending.
+const MAX_WAIT: Duration = Duration::from_secs(2);
 
-/// How long the end waits for the child: removing some files takes milliseconds, a dead disk must not hold us.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Time between two checks whether the child has ended; the standard library cannot wait with a
+/// timeout.
+const CHECK_PERIOD: Duration = Duration::from_millis(2);
 
-/// Between two looks at whether the child has ended: the standard library has no wait with a timeout.
-const LOOK_EVERY: Duration = Duration::from_millis(2);
-
-/// Dropped, it lets the folder be removed and waits for that, 2 s at most.
+/// The running child. On drop it removes the folder; drop waits for that, at most 2 s.
 pub(super) struct Janitor {
     child: Child,
 }
@@ -39,17 +38,18 @@ impl Janitor {
     ///
     /// # Errors
     ///
-    /// There is no `sh`, or no process more can be started.
+    /// `sh` is not found, or the system cannot start another process.
     pub(super) fn start(dir: &Path) -> io::Result<Janitor> {
         let child = Command::new("sh")
             .args(["-c", SCRIPT, NAME])
             .arg(dir)
             .current_dir("/")
             .stdin(Stdio::piped())
-            // Not ours: whoever reads our output to its end would wait for the child as well.
+            // Not inherited: a program that reads our output to its end would wait for the child.
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            .process_group(OWN_GROUP)
+            // 0: a new group.
+            .process_group(0)
             .spawn()?;
         Ok(Janitor { child })
     }
@@ -58,9 +58,9 @@ impl Janitor {
 impl Drop for Janitor {
     fn drop(&mut self) {
         drop(self.child.stdin.take());
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + MAX_WAIT;
         while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
-            thread::sleep(LOOK_EVERY);
+            thread::sleep(CHECK_PERIOD);
         }
     }
 }
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check_only_this_goes(name: &str) {
+    fn check_only_it_is_removed(name: &str) {
         let parent = tempfile::tempdir().unwrap();
         let beside = parent.path().join("beside");
         let dir = parent.path().join(name);
@@ -88,12 +88,12 @@ mod tests {
     }
 
     #[test]
-    fn exactly_the_folder_goes() {
-        check_only_this_goes("plain");
-        check_only_this_goes("with a space");
-        check_only_this_goes("*");
-        check_only_this_goes("it's \"$HOME\"; `id`");
-        check_only_this_goes("two\nlines");
+    fn exactly_the_folder_is_removed() {
+        check_only_it_is_removed("plain");
+        check_only_it_is_removed("with a space");
+        check_only_it_is_removed("*");
+        check_only_it_is_removed("it's \"$HOME\"; `id`");
+        check_only_it_is_removed("two\nlines");
     }
 
     #[cfg(target_os = "linux")]
@@ -106,13 +106,14 @@ mod tests {
         let group = format!("-{}", janitor.child.id());
         wait_for_trap(janitor.child.id());
         for signal in ["-INT", "-TERM", "-HUP"] {
-            assert!(Command::new("kill").args([signal, "--", &group]).status().unwrap().success());
+            let mut kill = Command::new("sh");
+            assert!(kill.args(["-c", "kill $0 $1", signal, &group]).status().unwrap().success());
         }
         drop(janitor);
         assert!(!dir.exists());
     }
 
-    /// Until the shell has come to its first command, it can still be ended by a signal of its own.
+    /// Waits until the shell has run its first command; before that, a signal ends it.
     #[cfg(target_os = "linux")]
     fn wait_for_trap(pid: u32) {
         let deadline = Instant::now() + Duration::from_secs(10);
@@ -120,15 +121,15 @@ mod tests {
             let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?.trim();
             u64::from_str_radix(mask, 16).ok()
         };
-        // Bit n-1 stands for signal n: HUP 1, INT 2, TERM 15.
+        // Bit n-1 is signal n: HUP 1, INT 2, TERM 15.
         let wanted = 1 << 0 | 1 << 1 | 1 << 14;
         while fs::read_to_string(format!("/proc/{pid}/status"))
             .ok()
             .and_then(ignored)
             .is_some_and(|mask| mask & wanted != wanted)
         {
-            assert!(Instant::now() < deadline, "the shell does not start");
-            thread::sleep(LOOK_EVERY);
+            assert!(Instant::now() < deadline, "the shell did not start");
+            thread::sleep(CHECK_PERIOD);
         }
     }
 }

@@ -1,9 +1,11 @@
-//! Answers: a status, a few headers and a body; tiny_http prints the head.
+//! Answers: a status, a few headers and a body. tiny_http prints the head.
 //!
-//! Invariant: what a client that does not read can pin is one burst and its share of events that are in memory anyway.
+//! Invariant: a client that does not read can hold at most one write buffer; event bytes are
+//! shared.
 
 use std::borrow::Cow;
 use std::io::{self, BufWriter, Write};
+use std::mem;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -11,22 +13,25 @@ use tiny_http::{HTTPVersion, Header, Response, StatusCode};
 
 use crate::event::Event;
 
-/// For what changes from one moment to the next, and for what must not be kept: the API, errors, redirects.
+/// For answers that are outdated at once or must not be stored: the API, errors, redirects.
 const NO_STORE: &str = "no-store";
 
-/// For the page and its files: kept, but asked for again each time, since the next binary brings others.
+/// For the page and its files: stored, but requested again each time, since a new binary has new
+/// ones.
 const NO_CACHE: &str = "no-cache";
 
-/// Scripts, styles, pictures and connections from this server alone; no inline code; nobody frames the page.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'";
+/// Only this server's scripts, styles, images and connections; no inline code; no framing of the
+/// page.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; \
+                                       frame-ancestors 'none'; object-src 'none'";
 
-/// Seconds after which a client that was turned away may try again.
+/// When a client that was turned away may try again.
 const RETRY_AFTER_SECONDS: &str = "2";
 
-/// Bytes of a body that are written at once; a larger piece is written alone, from where it lies.
-const BURST_BYTES: usize = 32 * 1024;
+/// Bytes that are collected for one write; a larger piece is written on its own, without a copy.
+const BUFFER_BYTES: usize = 32 * 1024;
 
-/// A whole answer to a request.
+/// A complete answer to a request.
 pub(crate) struct Answer {
     status: u16,
     headers: Vec<Header>,
@@ -36,8 +41,10 @@ pub(crate) struct Answer {
 /// A part of a body.
 pub(crate) enum Piece {
     Bytes(Cow<'static, [u8]>),
-    /// The JSON of an event, shared with everybody who is sent it.
+    /// The JSON of an event, shared by all answers and streams that contain it.
     Event(Arc<Event>),
+    /// The JSON of an event's data.
+    Data(Arc<Event>),
 }
 
 impl Piece {
@@ -45,11 +52,25 @@ impl Piece {
         match self {
             Piece::Bytes(bytes) => bytes,
             Piece::Event(event) => event.json(),
+            Piece::Data(event) => event.data(),
         }
     }
 }
 
-/// Why a request is not answered as it asks: a status, a stable code and a sentence for people.
+/// Puts a list, the last value of an object, behind its start.
+pub(super) fn list(start: String, items: impl Iterator<Item = Piece>) -> Vec<Piece> {
+    let mut pieces = vec![Piece::Bytes(start.into_bytes().into())];
+    for (index, item) in items.enumerate() {
+        if index > 0 {
+            pieces.push(Piece::Bytes(b",".into()));
+        }
+        pieces.push(item);
+    }
+    pieces.push(Piece::Bytes(b"]}".into()));
+    pieces
+}
+
+/// An error that a request is answered with: a status, a stable code and a message to read.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Refusal {
     pub(crate) status: u16,
@@ -62,13 +83,16 @@ impl Refusal {
         Refusal { status, code, message: message.into() }
     }
 
-    /// Every place is taken.
+    /// There is nothing at a path.
+    pub(crate) fn not_found(path: &str) -> Refusal {
+        Refusal::new(404, "not_found", format!("there is nothing at `{path}`"))
+    }
+
+    /// All places are taken.
     pub(crate) fn busy() -> Refusal {
-        Refusal::new(
-            503,
-            "busy",
-            "every connection that this server allows is taken; see --max-connections",
-        )
+        let message =
+            "all connections or streams are in use; try again later, or raise --max-connections";
+        Refusal::new(503, "busy", message)
     }
 }
 
@@ -77,14 +101,19 @@ impl Answer {
         Answer::new(200, NO_STORE, "application/json", Cow::Owned(body))
     }
 
-    /// JSON that is put together out of pieces.
+    /// JSON in pieces, which are written one after the other.
     pub(crate) fn json_of(body: Vec<Piece>) -> Answer {
         Answer { body, ..Answer::json(Vec::new()) }
     }
 
+    /// A table, also for programs that open it as a sheet.
+    pub(crate) fn csv(body: String) -> Answer {
+        Answer::new(200, NO_STORE, "text/csv; charset=utf-8", Cow::Owned(body.into_bytes()))
+    }
+
     /// For `/metrics`.
     pub(crate) fn metrics(body: Vec<u8>) -> Answer {
-        Answer::new(200, NO_STORE, crate::metrics::CONTENT_TYPE, Cow::Owned(body))
+        Answer::new(200, NO_STORE, crate::report::metrics::CONTENT_TYPE, Cow::Owned(body))
     }
 
     /// A file of the page.
@@ -93,17 +122,15 @@ impl Answer {
         answer.with("Content-Security-Policy", CONTENT_SECURITY_POLICY)
     }
 
-    /// The same answer with an HTML page for its body.
-    pub(crate) fn in_words(self, page: &'static str) -> Answer {
-        let body = vec![Piece::Bytes(Cow::Borrowed(page.as_bytes()))];
-        let mut answer = Answer { body, ..self };
-        answer.headers.retain(|header| !header.field.equiv("Content-Type"));
-        answer
-            .with("Content-Type", "text/html; charset=utf-8")
+    /// Replaces the body by an HTML page.
+    pub(crate) fn with_html(mut self, page: &'static str) -> Answer {
+        self.body = vec![Piece::Bytes(Cow::Borrowed(page.as_bytes()))];
+        // tiny_http prints one `Content-Type`, the last.
+        self.with("Content-Type", "text/html; charset=utf-8")
             .with("Content-Security-Policy", CONTENT_SECURITY_POLICY)
     }
 
-    /// To another path of this server, with a cookie to keep.
+    /// A redirect to another path of this server, with a cookie.
     pub(crate) fn redirect(path: &str, cookie: &str) -> Answer {
         let answer = Answer::new(303, NO_STORE, "text/plain; charset=utf-8", Cow::Borrowed(b""));
         answer.with("Location", path).with("Set-Cookie", cookie)
@@ -124,33 +151,47 @@ impl Answer {
         self
     }
 
+    /// Whether it is [`Refusal::busy`].
+    pub(crate) fn is_busy(&self) -> bool {
+        self.status == 503
+    }
+
     /// Writes head and body, with one write unless they are large.
     ///
     /// # Errors
     ///
     /// The client is gone or does not read.
     pub(crate) fn write(
-        self,
+        mut self,
         writer: impl Write,
         version: &HTTPVersion,
         head_only: bool,
         closes: bool,
     ) -> io::Result<()> {
         let length = self.body.iter().map(|piece| piece.bytes().len()).sum();
+        let head = self.head(length, version, closes)?;
+        let mut out = BufWriter::with_capacity(BUFFER_BYTES.min(head.len() + length), writer);
+        out.write_all(&head)?;
+        if !head_only {
+            for piece in self.body {
+                out.write_all(piece.bytes())?;
+            }
+        }
+        out.flush()
+    }
+
+    fn head(&mut self, length: usize, version: &HTTPVersion, closes: bool) -> io::Result<Vec<u8>> {
+        let (status, headers) = (StatusCode(self.status), mem::take(&mut self.headers));
         let mut head = Vec::new();
-        Response::new(StatusCode(self.status), self.headers, io::empty(), Some(length), None)
+        Response::new(status, headers, io::empty(), Some(length), None)
             .with_chunked_threshold(usize::MAX)
             .raw_print(&mut head, version.clone(), &[], true, None)?;
         if closes {
-            announce_close(&mut head);
+            // tiny_http lets no caller set `Connection`: it goes before the empty line at the end.
+            head.truncate(head.len() - b"\r\n".len());
+            head.extend_from_slice(b"Connection: close\r\n\r\n");
         }
-        let mut out = BufWriter::with_capacity(BURST_BYTES.min(head.len() + length), writer);
-        out.write_all(&head)?;
-        let body = if head_only { Vec::new() } else { self.body };
-        for piece in body {
-            out.write_all(piece.bytes())?;
-        }
-        out.flush()
+        Ok(head)
     }
 }
 
@@ -167,7 +208,7 @@ impl From<Refusal> for Answer {
         }
         let inner = Inner { code: refusal.code, message: &refusal.message };
         let body = serde_json::to_vec(&Body { error: inner }).expect("two strings are JSON");
-        let answer = Answer::new(refusal.status, NO_STORE, "application/json", Cow::Owned(body));
+        let answer = Answer { status: refusal.status, ..Answer::json(body) };
         match refusal.status {
             401 => answer.with("WWW-Authenticate", "Bearer realm=\"claude-live\""),
             405 => answer.with("Allow", "GET, HEAD"),
@@ -175,36 +216,6 @@ impl From<Refusal> for Answer {
             _ => answer,
         }
     }
-}
-
-/// The head of a stream: in chunks, or for HTTP/1.0 up to the connection's end.
-pub(crate) fn stream_head(version: &HTTPVersion, closes: bool) -> Vec<u8> {
-    let mut headers = common_headers("no-store, no-transform", "text/event-stream");
-    headers.push(header("X-Accel-Buffering", "no"));
-    let mut head = Vec::new();
-    Response::new(StatusCode(200), headers, io::empty(), None, None)
-        .raw_print(&mut head, HTTPVersion(1, 1), &[], true, None)
-        .expect("writing to memory does not fail");
-    if *version <= (1, 0) {
-        // tiny_http would measure the body for HTTP/1.0, and this one has no end.
-        remove(&mut head, b"Transfer-Encoding: chunked\r\n");
-        head[..b"HTTP/1.0".len()].copy_from_slice(b"HTTP/1.0");
-    }
-    if closes {
-        announce_close(&mut head);
-    }
-    head
-}
-
-/// tiny_http lets nobody set `Connection`.
-fn announce_close(bytes: &mut Vec<u8>) {
-    let after_status = memchr::memchr(b'\n', bytes).expect("an answer has a status line") + 1;
-    bytes.splice(after_status..after_status, *b"Connection: close\r\n");
-}
-
-fn remove(bytes: &mut Vec<u8>, part: &[u8]) {
-    let start = memchr::memmem::find(bytes, part).expect("tiny_http prints this header");
-    bytes.drain(start..start + part.len());
 }
 
 fn common_headers(cache: &'static str, content_type: &'static str) -> Vec<Header> {
@@ -240,7 +251,7 @@ mod tests {
     const COMMON: &str = "X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\nCross-Origin-Resource-Policy: same-origin\r\n";
 
     #[test]
-    fn json_is_printed_with_its_length_and_the_security_headers() {
+    fn an_answer_has_its_length_and_the_security_headers() {
         let wanted = format!(
             "HTTP/1.1 200 OK\r\nServer: claude-live\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n{COMMON}Content-Length: 2\r\n\r\n"
         );
@@ -254,12 +265,26 @@ mod tests {
     #[test]
     fn a_large_body_is_not_chunked_and_a_closing_answer_says_so() {
         let text = printed(Answer::json(vec![b' '; 100_000]), (1, 0), false, true);
-        assert!(text.starts_with("HTTP/1.0 200 OK\r\nConnection: close\r\n"), "{text:.200}");
-        assert!(text.contains("Content-Length: 100000\r\n"));
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.0 200 OK\r\nServer: claude-live\r\n"), "{head}");
+        assert!(head.ends_with("\r\nContent-Length: 100000\r\nConnection: close"), "{head}");
+        assert_eq!(body.len(), 100_000);
     }
 
     #[test]
-    fn a_refusal_is_json_with_the_headers_that_its_status_asks_for() {
+    fn an_answer_with_html_has_one_content_type_and_the_policy() {
+        let answer = Answer::from(Refusal::new(401, "c", "m")).with_html("<p>");
+        let text = printed(answer, (1, 1), false, false);
+        assert!(text.contains("\r\nContent-Type: text/html; charset=utf-8\r\n"), "{text}");
+        assert_eq!(text.matches("Content-Type: ").count(), 1, "{text}");
+        assert!(
+            text.contains("\r\nContent-Security-Policy: default-src 'self'; base-uri 'none'; ")
+        );
+        assert!(text.ends_with("\r\nContent-Length: 3\r\n\r\n<p>"), "{text}");
+    }
+
+    #[test]
+    fn a_refusal_is_json_with_the_headers_that_its_status_requires() {
         let text =
             |status| printed(Refusal::new(status, "c", "m \"x\"").into(), (1, 1), false, true);
         assert!(
@@ -268,20 +293,5 @@ mod tests {
         assert!(text(405).contains("\r\nAllow: GET, HEAD\r\n"));
         assert!(text(503).contains("\r\nRetry-After: 2\r\n"));
         assert!(text(401).contains("\r\nWWW-Authenticate: Bearer realm=\"claude-live\"\r\n"));
-    }
-
-    #[test]
-    fn a_stream_is_chunked_or_for_http_1_0_ends_with_the_connection() {
-        let head = without_date(stream_head(&HTTPVersion(1, 1), false));
-        assert_eq!(
-            head,
-            format!(
-                "HTTP/1.1 200 OK\r\nServer: claude-live\r\nContent-Type: text/event-stream\r\nCache-Control: no-store, no-transform\r\n{COMMON}X-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\n\r\n"
-            )
-        );
-        let old = without_date(stream_head(&HTTPVersion(1, 0), true));
-        let wanted =
-            head.replace("HTTP/1.1 200 OK\r\n", "HTTP/1.0 200 OK\r\nConnection: close\r\n");
-        assert_eq!(old, wanted.replace("Transfer-Encoding: chunked\r\n", ""));
     }
 }

@@ -1,4 +1,6 @@
 //! One connection: its requests one after the other, until a stream, an error or its end.
+//!
+//! Invariant: no client can hold a place for good, neither by silence nor by reading slowly.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -8,31 +10,33 @@ use std::time::{Duration, Instant};
 use tiny_http::{HTTPVersion, Method};
 
 use super::Site;
-use super::answer::{Answer, Refusal, stream_head};
-use super::head::{Head, Heads, NoHead};
+use super::answer::{Answer, Refusal};
+use super::frames;
+use super::head::{Close, Head, Heads};
+use super::limit::Place;
 use super::route::{Route, route};
-use super::stream;
+use super::stream::{self, Wanted};
 
-/// Time that a client has to take any part of what is written to it, before it is given up.
+/// Time in which a client must take at least one byte of an answer or a stream.
 const WRITE_TIME: Duration = Duration::from_secs(10);
 
-/// Time that what was sent to a stream may stay without a word from the client's system: a machine that was unplugged or put
-/// to sleep says no goodbye. A ping is sent every 15 s, so this is noticed.
+/// Time in which the client's system must acknowledge the bytes of a stream: a machine that was
+/// unplugged or put to sleep does not close its connections. The ping every 15 s makes it noticed.
 #[cfg(target_os = "linux")]
 const VANISHED_TIME: Duration = Duration::from_secs(20);
 
-/// Time for a whole answer: 140 kB a second for the largest backlog. A client that takes a little now and then must
-/// not keep its place for good.
+/// Time for a whole answer: 140 kB a second for the largest backlog. A client that reads a little
+/// now and then must not keep its place.
 const ANSWER_TIME: Duration = Duration::from_secs(60);
 
-/// Time and bytes that are read and thrown away after the last answer, so that the client reads it before the
-/// connection is reset under it (RFC 9112, 9.6).
+/// Time and bytes for reading and discarding after the last answer: closing with unread bytes
+/// resets the connection, perhaps before the client has read the answer (RFC 9112, 9.6).
 const LINGER_TIME: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 256 * 1024;
 
-/// Answers a client for as long as it has something to ask.
-pub(crate) fn run(socket: &Arc<TcpStream>, site: &Arc<Site>) {
-    if let Err(Ending::Refused(refusal)) = answer_all(socket, site) {
+/// Answers the requests of a client until the connection ends.
+pub(crate) fn run(socket: &TcpStream, site: &Arc<Site>) {
+    if let Err(Close::Refused(refusal)) = answer_all(socket, site) {
         refuse(socket, refusal);
     }
 }
@@ -42,111 +46,94 @@ pub(crate) fn turn_away(socket: &TcpStream) {
     refuse(socket, Refusal::busy());
 }
 
-/// As [`turn_away`], as far as it goes without waiting: where there is no thread to wait on.
+/// Answers 503 as far as possible without blocking, for callers that have no thread to block.
 pub(crate) fn turn_away_at_once(mut socket: &TcpStream) {
     if socket.set_nonblocking(true).is_err() {
         return;
     }
-    // What stays unread resets the connection, perhaps before the client has read the answer; more cannot be done for it.
+    // Unread bytes would reset the connection. More than this cannot be done without waiting.
     let _ = socket.read(&mut [0; 4096]);
+    // A client that is gone needs no answer.
     let _ = Answer::from(Refusal::busy()).write(socket, &HTTPVersion(1, 1), false, true);
 }
 
 fn refuse(socket: &TcpStream, refusal: Refusal) {
-    if Answer::from(refusal).write(Patient::new(socket), &HTTPVersion(1, 1), false, true).is_ok() {
+    let writer = DeadlineWriter::new(socket);
+    if Answer::from(refusal).write(writer, &HTTPVersion(1, 1), false, true).is_ok() {
         linger(socket);
     }
 }
 
-/// Why a connection ends.
-enum Ending {
-    Refused(Refusal),
-    /// The client is gone, or does not read.
-    Gone,
-}
-
-impl From<io::Error> for Ending {
-    fn from(_: io::Error) -> Ending {
-        Ending::Gone
-    }
-}
-
-impl From<NoHead> for Ending {
-    fn from(no_head: NoHead) -> Ending {
-        match no_head {
-            NoHead::Over => Ending::Gone,
-            NoHead::Refused(refusal) => Ending::Refused(refusal),
-        }
-    }
-}
-
-fn answer_all(socket: &Arc<TcpStream>, site: &Arc<Site>) -> Result<(), Ending> {
+fn answer_all(socket: &TcpStream, site: &Arc<Site>) -> Result<(), Close> {
     socket.set_nodelay(true)?;
     let mut heads = Heads::default();
     loop {
         let head = heads.next(socket)?;
         let is_head = head.method == Method::Head;
-        match route(&head, site) {
+        let closes = match route(&head, site) {
             Route::Answer(answer) => {
-                answer.write(Patient::new(socket), &head.version, is_head, head.closes())?;
+                // A client that found no place for a stream must not keep one for its connection.
+                let closes = head.closes() || answer.is_busy();
+                answer.write(DeadlineWriter::new(socket), &head.version, is_head, closes)?;
+                closes
             }
             Route::Stream { .. } if is_head => {
-                Patient::new(socket).write_all(&stream_head(&head.version, head.closes()))?;
+                let bytes = frames::head(&head.version, head.closes());
+                DeadlineWriter::new(socket).write_all(bytes.as_bytes())?;
+                head.closes()
             }
-            Route::Stream { since } => {
+            Route::Stream { wanted, place } => {
                 drop(heads);
-                return stream(socket, site, head, since);
+                return stream(socket, site, head, wanted, place);
             }
-        }
-        if head.closes() {
+        };
+        if closes {
             linger(socket);
             return Ok(());
         }
     }
 }
 
+/// Keeps the place until the stream ends.
 fn stream(
-    socket: &Arc<TcpStream>,
+    socket: &TcpStream,
     site: &Arc<Site>,
     head: Head,
-    since: Option<u64>,
-) -> Result<(), Ending> {
-    let Some(_place) = site.take_stream_place() else {
-        site.health.counters.refused_connections.add(1);
-        return Err(Ending::Refused(Refusal::busy()));
-    };
+    wanted: Wanted,
+    _place: Place,
+) -> Result<(), Close> {
     let (version, closes) = (head.version.clone(), head.closes());
     drop(head);
     socket.set_write_timeout(Some(WRITE_TIME))?;
     #[cfg(target_os = "linux")]
     rustix::net::sockopt::set_tcp_user_timeout(socket, VANISHED_TIME.as_millis() as u32)
         .map_err(io::Error::from)?;
-    Ok(stream::run(socket, site, since, &version, closes)?)
+    Ok(stream::run(socket, site, wanted, &version, closes)?)
 }
 
-/// A socket that is written to for a bounded time in all.
-struct Patient<'a> {
+/// Writes to a socket for [`ANSWER_TIME`] at most.
+struct DeadlineWriter<'a> {
     socket: &'a TcpStream,
-    end: Instant,
+    deadline: Instant,
 }
 
-impl Patient<'_> {
-    fn new(socket: &TcpStream) -> Patient<'_> {
-        Patient { socket, end: Instant::now() + ANSWER_TIME }
+impl DeadlineWriter<'_> {
+    fn new(socket: &TcpStream) -> DeadlineWriter<'_> {
+        DeadlineWriter { socket, deadline: Instant::now() + ANSWER_TIME }
     }
 }
 
-impl Write for Patient<'_> {
+impl Write for DeadlineWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let left = self.end.saturating_duration_since(Instant::now()).min(WRITE_TIME);
+        let left = self.deadline.saturating_duration_since(Instant::now()).min(WRITE_TIME);
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }
         self.socket.set_write_timeout(Some(left))?;
         let written = self.socket.write(bytes);
         if written.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::Interrupted) {
-            // A buffer that is dropped with something in it would try again.
-            self.end = Instant::now();
+            // A `BufWriter` that is dropped with bytes in it would try again.
+            self.deadline = Instant::now();
         }
         written
     }
@@ -156,7 +143,7 @@ impl Write for Patient<'_> {
     }
 }
 
-/// Closes our side and reads on for a moment.
+/// Closes the sending side, then reads and discards for a moment.
 fn linger(mut socket: &TcpStream) {
     let end = Instant::now() + LINGER_TIME;
     let mut left_bytes = LINGER_BYTES;

@@ -1,179 +1,167 @@
-//! Who may ask: the checks on `Host`, `Origin` and `Sec-Fetch-Site` that keep other web pages out, and the token.
+//! Checks of each request: `Host`, `Origin`, `Sec-Fetch-Site` and the token.
 //!
-//! Any page in the user's browser can send requests to loopback, and with DNS rebinding even read the answers under a name of
-//! its own. So a request must name a host that is known to be this one, and must not come from a foreign page.
+//! Any page in the user's browser can send requests to a loopback address. With DNS rebinding it
+//! can also read the answers, under a name of its own. A request must therefore name a host that is
+//! known to be this server, and must not come from a page of another site.
+//!
+//! Invariant: another site can open the page by a link, and nothing else.
 
-use std::fs;
-use std::io::{self, Read};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::path::Path;
+use std::net::{IpAddr, SocketAddr};
 
-use crate::error::Error;
+use tiny_http::Method;
+
+use crate::report::log;
 
 use super::answer::{Answer, Refusal};
 use super::head::Head;
+use super::host::{Authority, Host};
+use super::token::Token;
 
-/// Beginning of the name of the cookie that holds the token. Cookies know no ports, so the port is the rest of the
-/// name: servers beside each other on one host do not take each other's away.
+/// Start of the cookie's name; the port is the rest. Cookies are shared by all ports of a host, and
+/// the port keeps two servers on one host from overwriting each other's.
 const COOKIE: &str = "claude_live_";
 
-/// What somebody sees who opens the page without the token.
-const UNAUTHORIZED_PAGE: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
-<meta name=\"viewport\" content=\"width=device-width\"><meta name=\"color-scheme\" content=\"light dark\">\
-<title>claude-live: token needed</title><h1>This claude-live asks for its token</h1>\
-<p>Open this address once with <code>?token=TOKEN</code> behind it. The token is in the file that the server was \
-started with (<code>--token-file</code>); a cookie then keeps it in this browser.</p>";
+/// The body of a 401 for a browser.
+const UNAUTHORIZED_PAGE: &str = include_str!("../../static/unauthorized.html");
 
-/// Seconds that a browser keeps the token: 30 days, so that it is not asked for at every start.
+/// A browser keeps the token for 30 days.
 const COOKIE_SECONDS: u32 = 30 * 24 * 60 * 60;
-
-/// Bytes of a token at most: it must fit into a request head.
-const MAX_TOKEN_BYTES: usize = 1024;
-
-/// Bytes that are read of the token's file at most.
-const MAX_FILE_BYTES: u64 = 64 * 1024;
 
 /// See the module.
 pub(crate) struct Guard {
     address: IpAddr,
     cookie: String,
-    allow_hosts: Vec<String>,
+    allow_hosts: Vec<Authority>,
     token: Option<Token>,
 }
 
 impl Guard {
-    pub(crate) fn new(address: SocketAddr, allow_hosts: &[String], token: Option<Token>) -> Guard {
-        let allow_hosts = allow_hosts.iter().map(|host| normal(host)).collect();
+    /// `address` is the listening address, with the port that was bound.
+    pub(crate) fn new(
+        address: SocketAddr,
+        allow_hosts: &[Authority],
+        token: Option<Token>,
+    ) -> Guard {
         let cookie = format!("{COOKIE}{}", address.port());
-        Guard { address: address.ip(), cookie, allow_hosts, token }
+        Guard { address: address.ip(), cookie, allow_hosts: allow_hosts.to_vec(), token }
     }
 
-    /// Lets a request pass, or says how it is answered instead.
+    /// Reads the token file again and logs the outcome. Keeps the old token if the file is bad.
+    pub(crate) fn read_token_again(&self) {
+        let Some(token) = &self.token else { return };
+        match token.read_again() {
+            Ok(()) => log::info("read the token file again"),
+            Err(error) => log::warn(format_args!("{error}; the token did not change")),
+        }
+    }
+
+    /// # Errors
+    ///
+    /// The answer to a request that may not pass.
     pub(crate) fn check(&self, head: &Head) -> Result<(), Answer> {
-        self.check_host(head)?;
-        self.check_origin(head)?;
+        let host = head.host.as_deref().map(|host| self.own_host(host)).transpose()?;
+        check_site(head)?;
+        self.check_origin(head, host.as_ref())?;
         self.check_token(head)
     }
 
-    fn check_host(&self, head: &Head) -> Result<(), Refusal> {
-        let host = head.host.as_deref();
-        if host.is_none_or(|host| self.is_ours(host)) {
-            return Ok(());
-        }
-        let message = format!(
-            "`{}` is not a name of this server; start it with --allow-host to serve under it",
-            host.unwrap_or_default()
-        );
-        Err(Refusal::new(421, "host_not_allowed", message))
-    }
-
-    /// A loopback name, the listening address, or an allowed name; a port counts where --allow-host gives one.
-    fn is_ours(&self, host: &str) -> bool {
-        let host = normal(host);
-        let name = without_port(&host);
-        if self.is_allowed(&host) {
-            return true;
-        }
-        let is_label = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
-        if name == "localhost" || (name.ends_with(".localhost") && name.bytes().all(is_label)) {
-            return true;
-        }
-        without_brackets(name).parse::<IpAddr>().is_ok_and(|address| {
-            let is_any = self.address.is_unspecified();
-            address.is_loopback() || address == self.address || is_any
+    fn own_host(&self, text: &str) -> Result<Authority, Refusal> {
+        let host = Authority::parse(text).filter(|host| self.is_own(host));
+        host.ok_or_else(|| {
+            let message =
+                format!("`{text}` is not a host of this server; add it with --allow-host");
+            Refusal::new(421, "host_not_allowed", message)
         })
     }
 
-    fn check_origin(&self, head: &Head) -> Result<(), Refusal> {
-        let foreign = |what: &str| {
-            Refusal::new(403, "foreign_origin", format!("{what} may not read this server"))
+    /// A loopback name, the listening address or an allowed host. The port does not matter, unless
+    /// --allow-host gives one.
+    fn is_own(&self, authority: &Authority) -> bool {
+        let is_address = |host: &Host| {
+            let is_listening = |address| address == self.address || self.address.is_unspecified();
+            matches!(*host, Host::Ip(address) if is_listening(address))
         };
-        let is_cross = |site: &str| site.eq_ignore_ascii_case("cross-site");
-        if head.headers("Sec-Fetch-Site").any(is_cross) {
-            return Err(foreign("a page of another site"));
-        }
-        match head.headers("Origin").find(|origin| !self.is_same(head, origin)) {
+        authority.host.is_loopback() || is_address(&authority.host) || self.is_allowed(authority)
+    }
+
+    fn is_allowed(&self, authority: &Authority) -> bool {
+        self.allow_hosts.iter().any(|allowed| {
+            allowed.host == authority.host
+                && (allowed.port.is_none() || allowed.port == authority.port)
+        })
+    }
+
+    fn check_origin(&self, head: &Head, host: Option<&Authority>) -> Result<(), Refusal> {
+        let is_own = |origin: &str| {
+            let origin = origin.split_once("://").and_then(|(_, host)| Authority::parse(host));
+            origin.is_some_and(|origin| host == Some(&origin) || self.is_allowed(&origin))
+        };
+        match head.headers("Origin").find(|origin| !is_own(origin)) {
             Some(origin) => Err(foreign(&format!("the origin `{origin}`"))),
             None => Ok(()),
         }
-    }
-
-    fn is_same(&self, head: &Head, origin: &str) -> bool {
-        let origin = origin.split_once("://").map(|(_, host)| normal(host));
-        origin.is_some_and(|origin| {
-            head.host.as_ref().is_some_and(|host| normal(host) == origin)
-                || self.is_allowed(&origin)
-        })
-    }
-
-    fn is_allowed(&self, host: &str) -> bool {
-        let name = without_port(host);
-        self.allow_hosts.iter().any(|allowed| allowed == host || allowed == name)
     }
 
     fn check_token(&self, head: &Head) -> Result<(), Answer> {
         let Some(token) = &self.token else { return Ok(()) };
         let bearers = head.headers("Authorization").filter_map(bearer);
         let cookies = head.headers("Cookie").flat_map(|header| cookies(header, &self.cookie));
-        let is_known = bearers.chain(cookies).any(|given| token.is(given.as_bytes()));
-        // A token must not stay in the address bar: it goes into a cookie, and an old one beside a good cookie just goes.
+        let is_known = bearers.chain(cookies).any(|given| token.matches(given));
+        // A token must not stay in the address bar: it moves to the cookie. A wrong one beside a
+        // good cookie is removed in the same way.
         match head.parameter("token").filter(|_| head.path == "/") {
-            Some(given) if is_known || token.is(given.as_bytes()) => Err(self.keep(token)),
+            Some(given) if is_known || token.matches(&given) => Err(self.set_cookie(token)),
             None if is_known => Ok(()),
             _ => Err(unauthorized(head)),
         }
     }
 
-    fn keep(&self, token: &Token) -> Answer {
-        let cookie = format!(
-            "{}={}; HttpOnly; SameSite=Strict; Path=/; Max-Age={COOKIE_SECONDS}",
-            self.cookie, token.0
-        );
-        Answer::redirect("/", &cookie)
+    fn set_cookie(&self, token: &Token) -> Answer {
+        Answer::redirect("/", &token.set_cookie(&self.cookie, COOKIE_SECONDS))
     }
 }
 
-/// In JSON, or for a browser that asks for the page in words.
+fn check_site(head: &Head) -> Result<(), Refusal> {
+    if head.headers("Sec-Fetch-Site").any(is_other_site) && !is_link_to_page(head) {
+        return Err(foreign("a page of another site"));
+    }
+    Ok(())
+}
+
+/// Whether a browser opens the page in a tab, rather than in a frame or for a script. No other site
+/// can read the answer, and the page itself holds no data.
+fn is_link_to_page(head: &Head) -> bool {
+    head.method == Method::Get
+        && head.path == "/"
+        && head.headers("Sec-Fetch-Mode").eq(["navigate"])
+        && head.headers("Sec-Fetch-Dest").eq(["document"])
+}
+
+fn is_other_site(site: &str) -> bool {
+    site.eq_ignore_ascii_case("cross-site")
+}
+
+fn foreign(subject: &str) -> Refusal {
+    Refusal::new(403, "foreign_origin", format!("{subject} may not read this server"))
+}
+
+/// In JSON, or as HTML for a browser that opens a page.
 fn unauthorized(head: &Head) -> Answer {
     let refusal = Refusal::new(
         401,
         "token_needed",
-        "this server asks for its token: send `Authorization: Bearer TOKEN`, or open /?token=TOKEN once in the browser",
+        "a token is required; send `Authorization: Bearer TOKEN`, \
+         or open /?token=TOKEN once in a browser",
     );
-    let asks_for_page = head.headers("Accept").any(|accept| accept.contains("text/html"));
     let answer = Answer::from(refusal);
-    if asks_for_page { answer.in_words(UNAUTHORIZED_PAGE) } else { answer }
-}
-
-/// One spelling of a host, with its port if it has one: in lower case, without the dot that ends a full name, and an IPv6
-/// address as RFC 5952 has it, in brackets.
-fn normal(host: &str) -> String {
-    let name = without_port(host);
-    let port = &host[name.len()..];
-    match without_brackets(name).parse::<Ipv6Addr>() {
-        Ok(address) => format!("[{address}]{port}"),
-        Err(_) => {
-            let whole = name.strip_suffix('.').filter(|name| !name.contains(':'));
-            format!("{}{port}", whole.unwrap_or(name).to_ascii_lowercase())
-        }
+    if !head.headers("Accept").any(|accept| accept.contains("text/html")) {
+        return answer;
     }
-}
-
-fn without_brackets(name: &str) -> &str {
-    name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name)
-}
-
-/// The host part of `host:port`, `[v6]:port` or either without a port.
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port))
-            if !name.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) =>
-        {
-            let is_bare_v6 = name.contains(':') && !name.ends_with(']');
-            if is_bare_v6 { host } else { name }
-        }
-        _ => host,
-    }
+    let page = answer.with_html(UNAUTHORIZED_PAGE);
+    // A browser that follows a link from another site sends no `SameSite=Strict` cookie, not even
+    // one that it has just been given. It does when our own page opens the address.
+    let is_link = head.headers("Sec-Fetch-Site").any(is_other_site);
+    if is_link { page.with("Refresh", "0; url=/") } else { page }
 }
 
 fn bearer(value: &str) -> Option<&str> {
@@ -181,74 +169,11 @@ fn bearer(value: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim())
 }
 
-/// The values of every cookie of this name: another program on the host may have set one too.
+/// The values of all cookies of this name: another program on the host may have set one too.
 fn cookies<'a>(header: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
     let pairs = header.split(';').filter_map(|pair| pair.trim().split_once('='));
     pairs.filter(move |(key, _)| *key == name).map(|(_, value)| value)
 }
-
-/// The secret that every client must know. It is never printed.
-pub(crate) struct Token(String);
-
-impl Token {
-    /// The first line of a file. Says on stderr when others may read the file.
-    ///
-    /// # Errors
-    ///
-    /// The file cannot be read, is empty, or holds less than `min_bytes` or what a cookie cannot carry.
-    pub(crate) fn read(path: &Path, min_bytes: usize) -> Result<Token, Error> {
-        let error = |cause: String| Error::TokenFile { path: path.to_owned(), cause };
-        let text = read_start(path).map_err(|cause| error(cause.to_string()))?;
-        warn_if_readable_by_others(path);
-        let token = text.lines().next().unwrap_or_default().trim();
-        if token.is_empty() {
-            return Err(error("is empty; expected a token in its first line".to_owned()));
-        }
-        // RFC 6265, 4.1.1, without what a URL would need escaped.
-        let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
-        if token.len() > MAX_TOKEN_BYTES || !token.bytes().all(is_safe) {
-            return Err(error(format!(
-                "expected at most {MAX_TOKEN_BYTES} of A-Z a-z 0-9 - . _ ~ + / ="
-            )));
-        }
-        if token.len() < min_bytes {
-            return Err(error(format!(
-                "a token of {} characters can be guessed; other machines need one of {min_bytes} at least",
-                token.len()
-            )));
-        }
-        Ok(Token(token.to_owned()))
-    }
-
-    /// Compares in a time that does not tell where the first difference is.
-    fn is(&self, given: &[u8]) -> bool {
-        let own = self.0.as_bytes();
-        let differences = own.iter().zip(given).fold(0, |all, (a, b)| all | (a ^ b));
-        own.len() == given.len() && std::hint::black_box(differences) == 0
-    }
-}
-
-/// As much as a token and what may follow it can need: a file without an end is not read to its end.
-fn read_start(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    fs::File::open(path)?.take(MAX_FILE_BYTES).read_to_string(&mut text)?;
-    Ok(text)
-}
-
-#[cfg(unix)]
-fn warn_if_readable_by_others(path: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
-    if mode & 0o077 != 0 {
-        crate::log::warn(format_args!(
-            "others may read the token in `{}`: chmod 600 it",
-            path.display()
-        ));
-    }
-}
-
-#[cfg(not(unix))]
-fn warn_if_readable_by_others(_: &Path) {}
 
 #[cfg(test)]
 mod tests {
@@ -256,16 +181,23 @@ mod tests {
     use super::*;
 
     fn guard(address: &str, allow: &[&str], token: Option<&str>) -> Guard {
-        let allow: Vec<String> = allow.iter().map(|host| (*host).to_owned()).collect();
-        Guard::new(
-            SocketAddr::new(address.parse().unwrap(), 8080),
-            &allow,
-            token.map(|token| Token(token.to_owned())),
-        )
+        let allow: Vec<_> =
+            allow.iter().map(|host| Authority::parse(host).expect("a host")).collect();
+        let token = token.map(|token| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), token).unwrap();
+            Token::read(file.path(), 1).unwrap()
+        });
+        Guard::new(SocketAddr::new(address.parse().unwrap(), 8080), &allow, token)
     }
 
     fn answer(guard: &Guard, target: &str, headers: &str) -> String {
-        let head = parse(format!("GET {target} HTTP/1.1\r\n{headers}").as_bytes()).unwrap();
+        answer_to(guard, &format!("GET {target} HTTP/1.1\r\n{headers}"))
+    }
+
+    /// The answer of a guard that does not let the request pass; otherwise nothing.
+    fn answer_to(guard: &Guard, head: &str) -> String {
+        let head = parse(head.as_bytes()).unwrap();
         let mut bytes = Vec::new();
         if let Err(answer) = guard.check(&head) {
             answer.write(&mut bytes, &(1, 1).into(), false, false).unwrap();
@@ -355,6 +287,51 @@ mod tests {
     }
 
     #[test]
+    fn another_site_may_open_the_page_by_a_link_and_nothing_else() {
+        let guard = guard("127.0.0.1", &[], None);
+        let check = |line: &str, headers: &str, wanted: &str| {
+            let head = format!(
+                "{line} HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: cross-site\r\n{headers}"
+            );
+            let answer = answer_to(&guard, &head);
+            let status = answer.split(' ').nth(1).unwrap_or("200");
+            assert_eq!(status, wanted, "{line} {headers}");
+        };
+        let link = "Sec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document";
+        check("GET /", link, "200");
+        check("GET /?view=live", link, "200");
+        check("HEAD /", link, "403");
+        check("POST /", link, "403");
+        check("GET /static/live.js", link, "403");
+        check("GET /api/claude/live/backlog", link, "403");
+        check("GET /api/claude/stream", link, "403");
+        check("GET /healthz", link, "403");
+        check("GET /", &format!("{link}\r\nOrigin: https://evil.example"), "403");
+        check("GET /", &format!("{link}\r\nOrigin: null"), "403");
+        check("GET /", "Sec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: iframe", "403");
+        check("GET /", "Sec-Fetch-Mode: no-cors\r\nSec-Fetch-Dest: document", "403");
+        check("GET /", "Sec-Fetch-Mode: cors\r\nSec-Fetch-Dest: empty", "403");
+        check("GET /", "Sec-Fetch-Mode: navigate", "403");
+        check("GET /", "Sec-Fetch-Dest: document", "403");
+        check("GET /", &format!("{link}\r\nSec-Fetch-Dest: iframe"), "403");
+    }
+
+    #[test]
+    fn a_link_from_another_site_still_needs_the_token() {
+        let guard = guard("127.0.0.1", &[], Some("s3cret"));
+        let link = "Host: localhost\r\nSec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\n\
+                    Sec-Fetch-Dest: document\r\nAccept: text/html";
+        let refused = answer(&guard, "/", link);
+        assert!(refused.starts_with("HTTP/1.1 401 "), "{refused}");
+        let refresh = "\r\nRefresh: 0; url=/\r\n";
+        assert!(refused.contains(refresh), "the next request brings the cookie: {refused}");
+        let next = answer(&guard, "/", &link.replace("cross-site", "same-origin"));
+        assert!(next.starts_with("HTTP/1.1 401 ") && !next.contains(refresh), "no loop: {next}");
+        assert!(answer(&guard, "/?token=s3cret", link).starts_with("HTTP/1.1 303 "));
+        assert!(answer(&guard, "/?token=wrong", link).starts_with("HTTP/1.1 401 "));
+    }
+
+    #[test]
     fn a_token_comes_in_a_header_or_a_cookie() {
         let guard = guard("127.0.0.1", &[], Some("s3cret"));
         let check = |headers: &str, wanted: &str| {
@@ -379,6 +356,24 @@ mod tests {
     }
 
     #[test]
+    fn a_token_that_was_read_again_replaces_the_old_one() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "old").unwrap();
+        let token = Token::read(file.path(), 1).unwrap();
+        let guard = Guard::new(([127, 0, 0, 1], 8080).into(), &[], Some(token));
+        let check = |token: &str, wanted: &str| {
+            let headers = format!("Host: localhost\r\nAuthorization: Bearer {token}");
+            assert_eq!(status(&guard, &headers), wanted, "{token}");
+        };
+        for (text, known, unknown) in [("new", "new", "old"), ("not valid", "new", "old")] {
+            std::fs::write(file.path(), text).unwrap();
+            guard.read_token_again();
+            check(known, "200");
+            check(unknown, "401");
+        }
+    }
+
+    #[test]
     fn a_token_in_the_address_becomes_a_cookie_and_goes() {
         let guard = guard("127.0.0.1", &[], Some("a+b"));
         let text = answer(&guard, "/?token=a%2Bb", "Host: localhost");
@@ -394,7 +389,7 @@ mod tests {
         let wrong = answer(&guard, "/?token=x", "Host: localhost");
         assert!(wrong.starts_with("HTTP/1.1 401 "), "{wrong}");
         assert!(wrong.contains("\r\nWWW-Authenticate: Bearer"));
-        let elsewhere = answer(&guard, "/healthz?token=a%2Bb", "Host: localhost");
-        assert!(elsewhere.starts_with("HTTP/1.1 401 "), "{elsewhere}");
+        let other_path = answer(&guard, "/healthz?token=a%2Bb", "Host: localhost");
+        assert!(other_path.starts_with("HTTP/1.1 401 "), "{other_path}");
     }
 }

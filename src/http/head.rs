@@ -1,6 +1,8 @@
-//! Request heads: their bounds, and RFC 9112's rules where a lenient reading would let two parsers disagree.
+//! Request heads: their limits, and the rules of RFC 9112 where a lenient parser and a strict one
+//! would disagree about where a request ends.
 //!
-//! Invariant: a request with a body is refused, so that no byte of a body is ever read as the next request.
+//! Invariant: a request with a body is refused and its connection closed, so that no byte of a body
+//! is parsed as the next request.
 
 use std::io::{self, Read};
 use std::net::TcpStream;
@@ -14,10 +16,10 @@ use super::answer::Refusal;
 /// Bytes of a request head.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
-/// What ends a head; not counted among its bytes.
+/// The end of a head, which does not count towards its bytes.
 const END: &[u8] = b"\r\n\r\n";
 
-/// Bytes of a request line: half of the head, so that what is too long has a name.
+/// Bytes of a request line: half of the head, so that a long target gets a status of its own (414).
 const MAX_LINE_BYTES: usize = 8 * 1024;
 
 /// Headers of a request; browsers send about 20.
@@ -26,10 +28,10 @@ const MAX_HEADERS: usize = 100;
 /// Time from a head's first byte to its end.
 const HEAD_TIME: Duration = Duration::from_secs(10);
 
-/// Time that a connection may stay without a request.
+/// Time that a connection may stay open without a request.
 const IDLE_TIME: Duration = Duration::from_secs(30);
 
-/// Bytes asked of the socket at a time: more than most heads have.
+/// Bytes that are read at a time: more than most heads have.
 const READ_BYTES: usize = 2 * 1024;
 
 /// A request's head.
@@ -40,7 +42,7 @@ pub(crate) struct Head {
     pub(crate) path: String,
     pub(crate) query: Option<String>,
     pub(crate) version: HTTPVersion,
-    /// The authority of the target where it has one, else the `Host` header; absent in HTTP/1.0 alone.
+    /// The authority of the target if it has one, else the `Host` header. Absent in HTTP/1.0 only.
     pub(crate) host: Option<String>,
     headers: Vec<Header>,
 }
@@ -74,42 +76,54 @@ impl Head {
     }
 }
 
-/// Why there is no head.
+/// How a connection ends early.
 #[derive(Debug)]
-pub(crate) enum NoHead {
-    /// The client is gone, or had nothing to say for too long.
-    Over,
+pub(crate) enum Close {
+    /// Without an answer: the client is gone, does not read, or was idle for too long.
+    Silent,
+    /// After this answer.
     Refused(Refusal),
+}
+
+impl From<io::Error> for Close {
+    fn from(_: io::Error) -> Close {
+        Close::Silent
+    }
 }
 
 /// The heads that arrive on a connection, one after the other.
 #[derive(Default)]
 pub(crate) struct Heads {
-    /// What has been read and not yet been parsed.
+    /// Bytes that have been read and not been parsed yet.
     pending: Vec<u8>,
 }
 
 impl Heads {
     /// Waits for the next head.
-    pub(crate) fn next(&mut self, socket: &TcpStream) -> Result<Head, NoHead> {
+    ///
+    /// # Errors
+    ///
+    /// The connection has to be closed.
+    pub(crate) fn next(&mut self, socket: &TcpStream) -> Result<Head, Close> {
         let idle_deadline = Instant::now() + IDLE_TIME;
         let mut head_deadline = None;
         loop {
-            if let Some(head) = self.take().map_err(NoHead::Refused)? {
+            if let Some(head) = self.take().map_err(Close::Refused)? {
                 return Ok(head);
             }
             if !self.pending.is_empty() && head_deadline.is_none() {
                 head_deadline = Some(Instant::now() + HEAD_TIME);
             }
             match self.read(socket, head_deadline.unwrap_or(idle_deadline)) {
-                Ok(0) => return Err(NoHead::Over),
+                Ok(0) => return Err(Close::Silent),
                 Ok(_) => {}
-                // Linux interrupts a read that has a time-out when the process is stopped and goes on (signal(7)).
+                // Linux interrupts a read that has a timeout when a stopped process continues
+                // (signal(7)).
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if is_timeout(&error) && head_deadline.is_some() => {
-                    return Err(NoHead::Refused(too_slow()));
+                    return Err(Close::Refused(too_slow()));
                 }
-                Err(_) => return Err(NoHead::Over),
+                Err(_) => return Err(Close::Silent),
             }
         }
     }
@@ -130,7 +144,8 @@ impl Heads {
         self.pending.extend_from_slice(bytes);
     }
 
-    /// The head that begins what is pending, if it is all there. How the bytes were cut into pieces changes nothing.
+    /// Takes the first head off the pending bytes, if it is complete. The result does not depend on
+    /// the pieces in which the bytes arrived.
     pub(crate) fn take(&mut self) -> Result<Option<Head>, Refusal> {
         // RFC 9112, 2.2: empty lines before the request line are ignored.
         let empty_lines = self.pending.chunks(2).take_while(|pair| pair == b"\r\n").count();
@@ -149,7 +164,7 @@ impl Heads {
     }
 }
 
-/// Whether reading or writing took too long, as the socket's time-outs say it.
+/// Whether a read or a write ran into the socket's timeout.
 pub(crate) fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
@@ -170,13 +185,12 @@ fn too_large() -> Refusal {
     Refusal::new(
         431,
         "head_too_large",
-        format!(
-            "a request head has at most {MAX_HEAD_BYTES} bytes, cookies of every program on this host included"
-        ),
+        format!("a request head has at most {MAX_HEAD_BYTES} bytes, with all cookies of this host"),
     )
 }
 
-/// Refuses what cannot become a request line, before its end: TLS, binary, endless lines, HTTP/0.9.
+/// Refuses bytes that cannot become a request line, before its end: TLS, binary, HTTP/0.9, and
+/// lines that are too long.
 fn check_beginning(pending: &[u8]) -> Result<(), Refusal> {
     let line_end = memchr(b'\n', pending);
     let line = &pending[..line_end.unwrap_or(pending.len())];
@@ -189,7 +203,7 @@ fn check_beginning(pending: &[u8]) -> Result<(), Refusal> {
     }
     let is_text = |byte: &u8| byte.is_ascii_graphic() || matches!(byte, b' ' | b'\r');
     if !line.iter().all(is_text) {
-        return Err(bad("the request line holds bytes that are not printable ASCII"));
+        return Err(bad("the request line contains bytes that are not printable ASCII"));
     }
     match (line_end, line.strip_suffix(b"\r")) {
         (None, _) => Ok(()),
@@ -216,7 +230,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Head, Refusal> {
         }
         headers.push(header(line)?);
     }
-    check_body(&headers)?;
+    check_body(&method, &headers)?;
     let host = host(&headers, &version)?;
     let (authority, rest) = split_target(&target)?;
     let (path, query) = match rest.split_once('?') {
@@ -250,7 +264,7 @@ fn http_version(text: &str) -> Result<HTTPVersion, Refusal> {
         // RFC 9110, 2.5: a higher minor version is read as the highest that is known.
         [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => Ok(HTTPVersion(1, 1)),
         [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
-            let message = format!("`{text}` is not spoken here, HTTP/1.1 is");
+            let message = format!("unsupported version `{text}`; use HTTP/1.1");
             Err(Refusal::new(505, "http_version_not_supported", message))
         }
         _ => Err(bad("the request line does not end in an HTTP version")),
@@ -271,9 +285,9 @@ fn header(line: &[u8]) -> Result<Header, Refusal> {
         return Err(bad("a header's name is not a token, or its line is folded"));
     }
     if value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
-        return Err(bad("a header's value holds control characters"));
+        return Err(bad("a header's value contains control characters"));
     }
-    // Cookies of other programs on this host may hold any bytes; none of them matter here.
+    // Cookies of other programs on this host may contain any bytes, and are not used here.
     let value: Vec<u8> =
         value.iter().map(|byte| if byte.is_ascii() { *byte } else { b'?' }).collect();
     Header::from_bytes(name, value.trim_ascii()).map_err(|()| bad("a header is not ASCII"))
@@ -286,22 +300,33 @@ fn values<'a>(headers: &'a [Header], name: &'static str) -> impl Iterator<Item =
         .map(|header| header.value.as_str())
 }
 
-fn check_body(headers: &[Header]) -> Result<(), Refusal> {
+fn check_body(method: &Method, headers: &[Header]) -> Result<(), Refusal> {
     let lengths: Vec<&str> = values(headers, "Content-Length").collect();
     let is_encoded = values(headers, "Transfer-Encoding").next().is_some();
     if is_encoded && !lengths.is_empty() {
-        return Err(bad("Content-Length and Transfer-Encoding exclude each other"));
+        return Err(bad("Content-Length and Transfer-Encoding cannot be combined"));
     }
     let is_number =
         |length: &&str| !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit());
     if !lengths.iter().all(is_number) || lengths.windows(2).any(|pair| pair[0] != pair[1]) {
-        return Err(bad("Content-Length is not one number"));
+        return Err(bad("Content-Length is not a single number"));
     }
     let is_empty = lengths.iter().all(|length| length.bytes().all(|byte| byte == b'0'));
-    if is_encoded || !is_empty {
-        return Err(Refusal::new(413, "body_not_expected", "no request here has a body"));
+    if !is_encoded && is_empty {
+        return Ok(());
     }
-    Ok(())
+    check_method(method)?;
+    let message = format!("a `{method}` request must not have a body");
+    Err(Refusal::new(413, "body_not_expected", message))
+}
+
+/// Refuses all methods but GET and HEAD.
+pub(crate) fn check_method(method: &Method) -> Result<(), Refusal> {
+    if matches!(method, Method::Get | Method::Head) {
+        return Ok(());
+    }
+    let message = format!("method `{method}` not allowed; use GET or HEAD");
+    Err(Refusal::new(405, "method_not_allowed", message))
 }
 
 fn host(headers: &[Header], version: &HTTPVersion) -> Result<Option<String>, Refusal> {
@@ -329,8 +354,8 @@ fn split_target(target: &str) -> Result<(Option<&str>, &str), Refusal> {
     Ok((Some(authority), path))
 }
 
-/// Decodes `%41`; what is not UTF-8 then becomes U+FFFD, and a lone `%` stays. So does `+`, which is a space in forms alone: tokens
-/// in base64 hold it.
+/// Decodes `%41`. Bytes that are not UTF-8 become U+FFFD; a `%` without two digits stays, and so
+/// does `+`: it means a space in forms only, and tokens in base64 contain it.
 fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -369,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_is_taken_when_it_is_whole_and_what_follows_stays() {
+    fn a_head_is_taken_once_it_is_complete_and_the_bytes_after_it_stay() {
         let mut heads =
             Heads { pending: b"GET /a?b=c HTTP/1.1\r\nHost: h\r\nX: \t y \r\n\r".to_vec() };
         assert!(heads.take().unwrap().is_none());
@@ -393,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_malformed_is_refused() {
+    fn a_malformed_head_is_refused() {
         for line in [
             "GET / ",
             "GET /",
@@ -435,14 +460,27 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_is_refused_before_its_end() {
+    fn a_body_is_refused_by_its_method_first() {
+        for body in ["Content-Length: 5", "Transfer-Encoding: chunked"] {
+            for (method, status) in
+                [("GET", 413), ("HEAD", 413), ("POST", 405), ("DELETE", 405), ("BREW", 405)]
+            {
+                check_refused(format!("{method} / HTTP/1.1\r\nHost: h\r\n{body}\r\n\r\n"), status);
+            }
+        }
+        check_refused("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: x\r\n\r\n", 400);
+        assert_eq!(head("POST / HTTP/1.1\r\nHost: h\r\n\r\n").method, Method::Post);
+    }
+
+    #[test]
+    fn a_head_that_is_too_large_is_refused_before_its_end() {
         check_refused(format!("GET /{}", "x".repeat(40_000)), 414);
         check_refused(format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(MAX_HEAD_BYTES)), 431);
         check_refused(format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "a: b\r\n".repeat(2000)), 431);
     }
 
     #[test]
-    fn the_largest_head_is_taken_whole_or_in_pieces() {
+    fn the_largest_head_is_taken_at_once_or_in_pieces() {
         let start = "GET / HTTP/1.1\r\nHost: h\r\nX: ";
         let largest = format!("{start}{}\r\n\r\n", "x".repeat(MAX_HEAD_BYTES - start.len()));
         let mut heads = Heads::default();
@@ -457,7 +495,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_lines_before_a_head_are_ignored_whole_or_in_pieces() {
+    fn empty_lines_before_a_head_are_ignored_at_once_or_in_pieces() {
         let mut heads = Heads::default();
         for piece in ["\r", "\n", "\r\n\r\n", "\r\n\r", "\nGET / HTTP/1.0\r\n\r\n"] {
             heads.push(piece.as_bytes());
@@ -472,7 +510,7 @@ mod tests {
     }
 
     #[test]
-    fn other_programs_cookies_do_not_matter() {
+    fn cookies_of_other_programs_may_contain_any_bytes() {
         let head =
             taken(b"GET / HTTP/1.1\r\nHost: h\r\nCookie: a=\xff\xe9\r\n\r\n").unwrap().unwrap();
         assert_eq!(head.header("Cookie"), Some("a=??"));

@@ -1,58 +1,164 @@
-//! How many connections the process's limit on open files has room for, and how many more that are turned away.
+//! The connections and streams that may be open, and the places that are taken.
 //!
-//! Many systems allow a process 1024 open files and let it ask for more; what it may ask for is asked for.
+//! Each connection takes a file descriptor. Many systems allow a process 1024 of them and let it
+//! ask for more, so the limit is raised as far as possible, and the places are as many as then fit.
+//!
+//! Invariant: a place is given back when it is dropped, by a panic too.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::log;
+use crate::report::log;
 
-/// Descriptors for everything that is no connection: standard streams, the listener, the history with what it was
-/// replaced by and the newest of its former files, `--static`, and one to turn a client away with at once.
+/// Descriptors beside the connections': standard streams, the listener, the history with a
+/// replacement and its last former files, `--static`, and one to accept a client that is turned
+/// away at once.
 const OTHER_DESCRIPTORS: u64 = 24;
 
-/// Connections at a time, with those turned away, however few descriptors there are.
+/// The most transcripts that are open at the same time; a quarter of the descriptors at most.
+const MAX_TRANSCRIPTS: u64 = 256;
+
+/// Connections and clients being turned away, however few descriptors there are.
 const MIN_PLACES: u64 = 5;
 
-/// Clients beyond the connections that get a thread to be turned away on, which lets them read why: a quarter of what there is
-/// room for, and no more than these.
+/// Clients beyond the connections that get a thread of their own on which they are turned away, so
+/// that they can read why. They take a quarter of the descriptors at most.
 const MAX_TURNED_AWAY: usize = 64;
 
-/// How many there may be at a time.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Places {
-    pub(crate) connections: usize,
-    pub(crate) turned_away: usize,
+/// See the module.
+pub(crate) struct Limiter {
+    connections: Places,
+    streams: Places,
+    turned_away: Places,
+    refused: AtomicU64,
+    transcripts: usize,
 }
 
-/// The wanted number of connections, or as many as there is room for once the limit is raised; if that is fewer, stderr says so.
-/// More would not be served but wait unanswered.
-pub(crate) fn affordable(wanted: usize) -> Places {
-    let all = Places { connections: wanted, turned_away: MAX_TURNED_AWAY };
-    let places = raised_limit().map_or(all, room);
-    let connections = places.connections.min(wanted);
-    if connections < wanted {
-        log::warn(format_args!(
-            "the limit on open files has room for {connections} connections, not {wanted}: see `ulimit -H -n`"
-        ));
+impl Limiter {
+    /// Allows as many connections as wanted, or as many as the limit on open files has room for,
+    /// and warns on stderr if that is fewer: those without a descriptor would wait and not be
+    /// answered.
+    pub(crate) fn new(wanted: usize) -> Limiter {
+        let room = room(raised_limit());
+        let connections = room.connections.min(wanted);
+        if connections < wanted {
+            log::warn(format_args!(
+                "the limit on open files allows {connections} connections, not {wanted}; \
+                 see `ulimit -H -n`"
+            ));
+        }
+        Limiter {
+            connections: Places::new(connections),
+            // The rest is for pages, which must load while all streams are taken.
+            streams: Places::new(connections * 3 / 4),
+            turned_away: Places::new(room.turned_away),
+            refused: AtomicU64::new(0),
+            transcripts: room.transcripts,
+        }
     }
-    Places { connections, ..places }
+
+    /// Returns how many transcripts may be open, so that connections keep their descriptors.
+    pub(crate) fn transcripts(&self) -> usize {
+        self.transcripts
+    }
+
+    /// Takes a place for a connection, or counts it as refused.
+    pub(crate) fn connection(&self) -> Option<Place> {
+        self.take_or_count(&self.connections)
+    }
+
+    /// Takes a place for a stream, or counts it as refused.
+    pub(crate) fn stream(&self) -> Option<Place> {
+        self.take_or_count(&self.streams)
+    }
+
+    /// Takes a place on which a client is turned away.
+    pub(crate) fn turned_away(&self) -> Option<Place> {
+        self.turned_away.take()
+    }
+
+    /// Connections that are open.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.taken.load(Relaxed)
+    }
+
+    /// Streams that are open.
+    pub(crate) fn streams(&self) -> usize {
+        self.streams.taken.load(Relaxed)
+    }
+
+    /// Connections and streams for which there was no place, since the start.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Relaxed)
+    }
+
+    fn take_or_count(&self, places: &Places) -> Option<Place> {
+        let place = places.take();
+        if place.is_none() {
+            self.refused.fetch_add(1, Relaxed);
+        }
+        place
+    }
 }
 
-/// The limit on open files after it was raised as far as is allowed; `None` for no limit.
-fn raised_limit() -> Option<u64> {
+/// A bounded number of places.
+struct Places {
+    taken: Arc<AtomicUsize>,
+    max: usize,
+}
+
+/// One place, given back on drop.
+pub(crate) struct Place {
+    taken: Arc<AtomicUsize>,
+}
+
+impl Places {
+    fn new(max: usize) -> Places {
+        Places { taken: Arc::default(), max }
+    }
+
+    fn take(&self) -> Option<Place> {
+        let more = |taken| (taken < self.max).then_some(taken + 1);
+        self.taken.fetch_update(Relaxed, Relaxed, more).ok()?;
+        Some(Place { taken: Arc::clone(&self.taken) })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.taken.fetch_sub(1, Relaxed);
+    }
+}
+
+/// The limit on open files, after raising it as far as the system allows; `u64::MAX` without a
+/// limit.
+fn raised_limit() -> u64 {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+    let limit = match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
         Ok(()) => maximum,
-        // Some systems have a ceiling of their own below the hard limit.
+        // Some systems have a lower bound of their own than the hard limit.
         Err(_) => current,
-    }
+    };
+    limit.unwrap_or(u64::MAX)
 }
 
-fn room(descriptors: u64) -> Places {
-    let left = descriptors.saturating_sub(OTHER_DESCRIPTORS).max(MIN_PLACES);
+/// How many connections, clients being turned away and transcripts fit.
+#[derive(Debug, PartialEq)]
+struct Room {
+    connections: usize,
+    turned_away: usize,
+    transcripts: usize,
+}
+
+fn room(descriptors: u64) -> Room {
+    let transcripts = (descriptors / 4).min(MAX_TRANSCRIPTS);
+    let left = descriptors.saturating_sub(OTHER_DESCRIPTORS + transcripts).max(MIN_PLACES);
     let left = usize::try_from(left).unwrap_or(usize::MAX);
     let turned_away = (left / 4).min(MAX_TURNED_AWAY);
-    Places { connections: left - turned_away, turned_away }
+    let transcripts = transcripts as usize;
+    Room { connections: left - turned_away, turned_away, transcripts }
 }
 
 #[cfg(test)]
@@ -60,17 +166,45 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_connection_keeps_its_descriptors() {
-        let places = |connections, turned_away| Places { connections, turned_away };
-        assert_eq!(room(1024), places(936, 64));
-        assert_eq!(room(48), places(18, 6));
-        assert_eq!([room(24), room(0)], [places(4, 1), places(4, 1)]);
+    fn other_files_keep_their_descriptors() {
+        let places =
+            |connections, turned_away, transcripts| Room { connections, turned_away, transcripts };
+        assert_eq!(room(4096), places(3752, 64, 256));
+        assert_eq!(room(1024), places(680, 64, 256));
+        assert_eq!(room(48), places(9, 3, 12));
+        assert_eq!([room(24), room(0)], [places(4, 1, 6), places(4, 1, 0)]);
     }
 
     #[test]
     fn the_soft_limit_becomes_the_hard_one() {
         let before = getrlimit(Resource::Nofile);
-        assert_eq!(raised_limit(), before.maximum);
+        assert_eq!(raised_limit(), before.maximum.unwrap_or(u64::MAX));
         assert_eq!(getrlimit(Resource::Nofile).current, before.maximum);
+    }
+
+    #[test]
+    fn places_are_bounded_and_come_back_when_they_are_dropped() {
+        let limiter = Limiter::new(4);
+        let mut streams: Vec<_> = (0..3).map(|_| limiter.stream().expect("a place")).collect();
+        assert!(limiter.stream().is_none() && limiter.stream().is_none());
+        assert_eq!((limiter.streams(), limiter.connections(), limiter.refused()), (3, 0, 2));
+        streams.pop();
+        assert!(limiter.stream().is_some());
+        assert_eq!((limiter.streams(), limiter.refused()), (2, 2));
+        let _connections: Vec<_> = (0..4).map(|_| limiter.connection().expect("a place")).collect();
+        assert!(limiter.connection().is_none());
+        assert_eq!((limiter.connections(), limiter.refused()), (4, 3));
+    }
+
+    #[test]
+    fn threads_that_take_places_together_take_no_more_than_there_are() {
+        let limiter = Limiter::new(8);
+        let held: usize = std::thread::scope(|scope| {
+            let take = || std::iter::from_fn(|| limiter.connection()).collect::<Vec<_>>();
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(take)).collect();
+            let places: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+            places.iter().map(Vec::len).sum()
+        });
+        assert_eq!((held, limiter.connections(), limiter.refused()), (8, 0, 8));
     }
 }

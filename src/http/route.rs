@@ -1,29 +1,26 @@
-//! From a request head to what answers it.
+//! From a request head to the answer.
 //!
-//! Invariant: a path is compared with known ones; none ever reaches the file system.
+//! Invariant: a path is compared with the known ones; no path reaches the file system.
 
-use tiny_http::Method;
+use jiff::Timestamp;
 
-use super::Site;
 use super::answer::{Answer, Refusal};
-use super::backlog;
-use super::head::Head;
+use super::head::{Head, check_method};
+use super::limit::Place;
+use super::stream::Wanted;
+use super::{Site, backlog, encoding, query, sessions, usage};
 
-/// What a request gets.
+/// The answer to a request.
 pub(crate) enum Route {
     Answer(Answer),
-    /// The stream after the event with this id, or from now on.
+    /// The stream of the events that a client wants, and its place.
     Stream {
-        since: Option<u64>,
+        wanted: Wanted,
+        place: Place,
     },
 }
 
-impl From<Refusal> for Route {
-    fn from(refusal: Refusal) -> Route {
-        Route::Answer(refusal.into())
-    }
-}
-
+/// Checks a request and finds its answer.
 pub(crate) fn route(head: &Head, site: &Site) -> Route {
     match checked(head, site) {
         Ok(route) => route,
@@ -33,36 +30,49 @@ pub(crate) fn route(head: &Head, site: &Site) -> Route {
 
 fn checked(head: &Head, site: &Site) -> Result<Route, Answer> {
     site.guard.check(head)?;
-    if !matches!(head.method, Method::Get | Method::Head) {
-        let message = format!("`{}` is not answered here, GET and HEAD are", head.method);
-        return Err(Refusal::new(405, "method_not_allowed", message).into());
-    }
+    check_method(&head.method)?;
+    #[cfg(feature = "fleet")]
+    refuse_files_of_a_fleet(head, site)?;
     let answer = match head.path.as_str() {
-        "/api/claude/live/backlog" => backlog::answer(head, &site.hub)?,
-        "/api/claude/stream" => return Ok(Route::Stream { since: since(head)? }),
-        "/healthz" => Answer::json(site.health.json(&site.hub)),
-        "/metrics" => Answer::metrics(site.health.metrics(&site.hub)),
-        path => site.assets.answer(path)?,
+        "/api/claude/live/backlog" => backlog::answer(head, &site.hub, &site.records)?,
+        "/api/claude/stream" => return Ok(stream(head, site)?),
+        sessions::PATH => sessions::answer(head, site, Timestamp::now())?,
+        "/api/claude/usage" => usage::answer(head, site.usage.as_deref(), Timestamp::now())?,
+        "/healthz" => Answer::json(site.health.json(&site.load())),
+        "/metrics" => Answer::metrics(usage::with_metrics(
+            site.health.metrics(&site.load()),
+            site.usage.as_deref(),
+        )),
+        path => match path.strip_prefix(sessions::PATH).and_then(|rest| rest.strip_prefix('/')) {
+            Some(rest) => sessions::records(head, rest, &site.records)?,
+            None => site.assets.answer(path, encoding::takes_deflate(head))?,
+        },
     };
     Ok(Route::Answer(answer))
 }
 
-/// The id after which a stream resumes: `Last-Event-ID`, which `EventSource` sends by itself, before `?since=`.
-fn since(head: &Head) -> Result<Option<u64>, Refusal> {
-    let header = head.header("Last-Event-ID").map(str::to_owned);
-    let (what, id) = match (header, head.parameter("since")) {
-        (Some(id), _) => ("Last-Event-ID", id),
-        (None, Some(id)) => ("since", id),
-        (None, None) => return Ok(None),
+/// Files are on the machines of a fleet, each with its own claude-live.
+#[cfg(feature = "fleet")]
+fn refuse_files_of_a_fleet(head: &Head, site: &Site) -> Result<(), Refusal> {
+    let is_of_file = match head.path.as_str() {
+        "/api/claude/live/backlog" => head.parameter("before").is_some(),
+        "/api/claude/usage" => true,
+        path => path.strip_prefix(sessions::PATH).is_some_and(|rest| rest.starts_with('/')),
     };
-    let is_id = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
-    // An id of more digits than fit is one from the future: it is answered with a resync as any other.
-    let number = || id.parse().unwrap_or(u64::MAX);
-    is_id.then(number).map(Some).ok_or_else(|| {
-        Refusal::new(
-            400,
-            "bad_id",
-            format!("{what} `{id}`: expected the id of an event, a whole number"),
-        )
-    })
+    if !is_of_file || site.health.fleet.machines().is_none() {
+        return Ok(());
+    }
+    let session = head.path.split('/').nth(4).unwrap_or_default();
+    let known = site.hub.sessions().events.into_iter().filter(|it| it.session() == Some(session));
+    let machines: Vec<String> =
+        known.filter_map(|event| Some(format!("`{}`", event.machine()?))).collect();
+    let machines = if machines.is_empty() { "its machine".to_owned() } else { machines.join(", ") };
+    let message = format!("files are not published; ask the claude-live of {machines}");
+    Err(Refusal::new(404, "other_machine", message))
+}
+
+fn stream(head: &Head, site: &Site) -> Result<Route, Refusal> {
+    let wanted = Wanted { since: query::since(head)?, filter: query::filter(head)? };
+    let place = site.limiter.stream().ok_or_else(Refusal::busy)?;
+    Ok(Route::Stream { wanted, place })
 }

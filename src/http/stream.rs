@@ -1,9 +1,10 @@
-//! The stream: what the hub has after the last id that was sent, again and again, as Server-Sent Events.
+//! A stream: sends the hub's events after a position as Server-Sent Events until the client or the
+//! program ends it.
 //!
-//! Joining, resuming and catching up are the same step, so there is no seam between them, and a client that reads slowly
-//! is served from the ring at its own pace. Frames that are there together are written together, from where they lie.
+//! Frames that are ready together are written together, from where they are in memory.
 //!
-//! Invariant: no lock of the hub is held while writing; what a client that stalls can pin is one burst and one frame.
+//! Invariant: the hub's locks are not held while writing; a client that stalls holds one burst and
+//! one frame at most.
 
 use std::io::{self, IoSlice, Write};
 use std::iter;
@@ -11,178 +12,157 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use tiny_http::HTTPVersion;
 
-use crate::event::{Data, Draft, Event, Notice, print_time};
-use crate::hub::{Replay, Subscription};
+use crate::event::Event;
+use crate::hub::{Filter, Replay, Subscription};
+use crate::wake::Wake;
 
 use super::Site;
-use super::answer::stream_head;
-use super::courier::{Loan, Rest};
+use super::frames;
 use super::head::is_timeout;
 
-/// An idle stream sends a `ping` event this often: proxies keep it open, and the page, which is not shown comments, knows that it lives.
+/// The time between `ping` events of an idle stream: proxies keep it open, and the page knows that
+/// it lives.
 const PING_PERIOD: Duration = Duration::from_secs(15);
 
-/// How often an idle stream looks whether its client is still there: a place is free again before a client that was
+/// The time between two looks at an idle client: its place is free again before a client that was
 /// turned away comes back.
 const LOOK_PERIOD: Duration = Duration::from_secs(1);
 
-/// Milliseconds after which `EventSource` connects again.
-const RETRY_MS: u32 = 2000;
-
 /// Bytes of frames that are written at once, give or take one frame.
-pub(super) const BURST_BYTES: usize = 64 * 1024;
+const BURST_BYTES: usize = 64 * 1024;
 
-/// A frame of more bytes is not held while it is written, but looked up again for each burst of it: a client that stalls in
-/// the middle must not keep in memory what the ring has let go. It is cut off then, and told when it comes back.
+/// A larger frame is looked up again for each burst of it instead of being held: a client that
+/// stalls must not keep in memory what the ring has evicted. Its stream ends then, and a resync
+/// follows when it comes back.
 const LARGE_BYTES: usize = 1024 * 1024;
 
-/// Blocks, and their bytes, that are read at a time of what a client says.
+/// How much is read at a time of what a client sends.
 const READ_BLOCKS: usize = 16;
 const READ_BYTES: usize = 256;
 
-/// Serves a stream until its client is gone, or has taken nothing for the socket's write timeout: for twice that, if a
-/// part of the last burst still went into the system's buffers.
+/// The events that a client wants.
+#[derive(Default)]
+pub(crate) struct Wanted {
+    /// Those after this id; absent: those from now on.
+    pub(crate) since: Option<u64>,
+    pub(crate) filter: Filter,
+}
+
+/// Serves a stream until its client is gone, or has taken nothing for the socket's write timeout:
+/// twice that if a part of the last burst still fitted into the system's buffers.
 ///
 /// # Errors
 ///
 /// The client is gone or does not read.
 pub(crate) fn run(
-    socket: &Arc<TcpStream>,
+    socket: &TcpStream,
     site: &Site,
-    since: Option<u64>,
+    wanted: Wanted,
     version: &HTTPVersion,
     closes: bool,
 ) -> io::Result<()> {
     let out = Out { socket, is_chunked: *version >= (1, 1) };
-    let ended = stream(&out, site, since, stream_head(version, closes));
+    let ended = serve(&out, site, wanted, &frames::head(version, closes));
     if ended.as_ref().is_err_and(is_timeout) {
         site.health.counters.dropped_streams.add(1);
     }
     ended
 }
 
-fn stream(out: &Out, site: &Site, since: Option<u64>, head: Vec<u8>) -> io::Result<()> {
-    let loan = site.courier.enrol(out.socket, out.is_chunked);
-    let mut last_id = since.unwrap_or_else(|| site.hub.last_id());
-    out.write_all(&mut [IoSlice::new(&head)])?;
-    drop(head);
-    out.send_one(opening(since.is_none().then_some(last_id)).as_bytes())?;
-    last_id = catch_up(out, site, &site.hub.subscribe(), last_id)?;
+fn serve(out: &Out, site: &Site, wanted: Wanted, head: &str) -> io::Result<()> {
+    let mut subscription = site.hub.subscribe(wanted.since, wanted.filter);
+    out.write_all(&mut [IoSlice::new(head.as_bytes())])?;
+    let id = wanted.since.is_none().then_some(subscription.position());
+    out.send_one(frames::opening(id).as_bytes())?;
+    let mut due = Due::new();
     loop {
-        loan.lend(last_id);
-        let wake = wait(out.socket, site, &loan, last_id)?;
-        let (sent_id, rest) = loan.take_back()?;
-        // One that was up to date is waited for.
-        let subscription = site.hub.subscribe();
-        subscription.has_caught_up(sent_id);
-        if !go_on(out, wake, &rest)? {
-            return Ok(());
+        if catch_up(out, site, &mut subscription)? {
+            due.put_off_ping();
         }
-        drop(rest);
-        last_id = catch_up(out, site, &subscription, sent_id)?;
-    }
-}
-
-/// The first frame. It has no data, so that no event comes of it; but its id is where a client resumes that loses the
-/// connection before it saw any.
-fn opening(id: Option<u64>) -> String {
-    let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
-    format!("retry: {RETRY_MS}\n{id}\n")
-}
-
-/// Why a stream goes on.
-enum Wake {
-    News,
-    Idle,
-    Gone,
-}
-
-/// Waits while the courier has the socket.
-fn wait(socket: &TcpStream, site: &Site, loan: &Loan, last_id: u64) -> io::Result<Wake> {
-    if site.hub.last_id() != last_id {
-        // It came before the socket was lent, and the courier may not know of it.
-        return Ok(Wake::News);
-    }
-    loop {
-        let idle_at = loan.sent_at() + PING_PERIOD;
-        if loan.wait(idle_at.min(Instant::now() + LOOK_PERIOD)) {
-            return Ok(Wake::News);
-        }
-        if is_gone(socket)? {
-            return Ok(Wake::Gone);
-        }
-        if Instant::now() >= loan.sent_at() + PING_PERIOD {
-            return Ok(Wake::Idle);
-        }
-    }
-}
-
-/// Sends what is left of a burst, which the courier can have begun after the wait was over, and a ping if it is time. Returns
-/// whether somebody is there to send more to.
-fn go_on(out: &Out, wake: Wake, rest: &Rest) -> io::Result<bool> {
-    if matches!(wake, Wake::Gone) {
-        return Ok(false);
-    }
-    out.write_all(&mut [IoSlice::new(rest.bytes())])?;
-    if matches!(wake, Wake::Idle) {
-        out.send_one(ping().as_bytes())?;
-    }
-    Ok(true)
-}
-
-fn ping() -> String {
-    format!("event: ping\ndata: {{\"ts\":\"{}\"}}\n\n", print_time(Timestamp::now()))
-}
-
-/// Sends all that came after an id. Returns the last id that was sent.
-fn catch_up(
-    out: &Out,
-    site: &Site,
-    subscription: &Subscription,
-    mut last_id: u64,
-) -> io::Result<u64> {
-    loop {
-        let mut events = match site.hub.replay_since(last_id, BURST_BYTES) {
-            Replay::Events(events) => events,
-            Replay::Lost { last_id: current } => {
-                site.health.counters.resyncs.add(1);
-                out.send_one(resync(current).number(current).frame())?;
-                subscription.has_caught_up(current);
-                return Ok(current);
+        match wait(out.socket, &subscription, &mut due)? {
+            Next::Read => {}
+            Next::Ping => {
+                out.send_one(frames::ping().as_bytes())?;
+                due.put_off_ping();
             }
-        };
-        let Some(newest) = events.last() else {
-            subscription.has_caught_up(last_id);
-            return Ok(last_id);
-        };
-        last_id = newest.id();
-        let large = events.pop_if(|event| event.frame().len() > LARGE_BYTES);
-        out.send(events.iter().map(|event| event.frame()))?;
-        drop(events);
-        if let Some(event) = large {
-            out.send_large(event)?;
+            Next::EndStream => return out.end(),
+            Next::Leave => return Ok(()),
         }
-        subscription.has_read(last_id);
     }
 }
 
-fn resync(current_id: u64) -> Draft {
-    let notice = Notice {
-        kind: "stream.resync",
-        msg: "what came before cannot be replayed; read the backlog again".to_owned(),
-        current_id: Some(current_id),
-        ..Notice::default()
-    };
-    Draft::new(None, &Data::Notice(notice))
+/// Sends everything after the subscription's position. Returns whether there was anything.
+fn catch_up(out: &Out, site: &Site, subscription: &mut Subscription) -> io::Result<bool> {
+    let mut has_sent = false;
+    loop {
+        match subscription.read(BURST_BYTES) {
+            Replay::Events(events) if events.is_empty() => return Ok(has_sent),
+            Replay::Events(events) => out.send_events(events)?,
+            Replay::Lost { id } => {
+                site.health.counters.resyncs.add(1);
+                out.send_one(frames::resync(id).frame())?;
+            }
+        }
+        has_sent = true;
+    }
 }
 
-/// Whether the client has closed its side. What it says otherwise has no meaning on a stream and is thrown away, a few
-/// blocks at a time.
+/// When a stream sends a ping and looks for its client. Events that it does not send put off
+/// neither.
+struct Due {
+    ping_at: Instant,
+    look_at: Instant,
+}
+
+impl Due {
+    fn new() -> Due {
+        let now = Instant::now();
+        Due { ping_at: now + PING_PERIOD, look_at: now + LOOK_PERIOD }
+    }
+
+    fn put_off_ping(&mut self) {
+        self.ping_at = Instant::now() + PING_PERIOD;
+    }
+}
+
+/// What a stream does after it has waited.
+enum Next {
+    Read,
+    Ping,
+    /// The program ends.
+    EndStream,
+    /// The client is gone.
+    Leave,
+}
+
+fn wait(socket: &TcpStream, subscription: &Subscription, due: &mut Due) -> io::Result<Next> {
+    loop {
+        let wake = subscription.wait(due.ping_at.min(due.look_at));
+        if let Wake::Closed = wake {
+            return Ok(Next::EndStream);
+        }
+        let now = Instant::now();
+        if now >= due.look_at {
+            due.look_at = now + LOOK_PERIOD;
+            if is_gone(socket)? {
+                return Ok(Next::Leave);
+            }
+        }
+        if now >= due.ping_at {
+            return Ok(Next::Ping);
+        }
+        if let Wake::Notified = wake {
+            return Ok(Next::Read);
+        }
+    }
+}
+
+/// Whether the client has closed its side. Anything it sends has no meaning on a stream and is
+/// discarded.
 fn is_gone(socket: &TcpStream) -> io::Result<bool> {
     for _ in 0..READ_BLOCKS {
         match rustix::net::recv(socket, &mut [0; READ_BYTES], RecvFlags::DONTWAIT) {
@@ -195,13 +175,20 @@ fn is_gone(socket: &TcpStream) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Where frames go, in chunks (RFC 9112, 7.1) unless the client is of HTTP/1.0.
+/// The client's side: frames in chunks (RFC 9112, 7.1), or bare for HTTP/1.0.
 struct Out<'a> {
-    socket: &'a Arc<TcpStream>,
+    socket: &'a TcpStream,
     is_chunked: bool,
 }
 
 impl Out<'_> {
+    fn send_events(&self, mut events: Vec<Arc<Event>>) -> io::Result<()> {
+        let large = events.pop_if(|event| event.frame().len() > LARGE_BYTES);
+        self.send(events.iter().map(|event| event.frame()))?;
+        drop(events);
+        large.map_or(Ok(()), |event| self.send_large(event))
+    }
+
     fn send_one(&self, frame: &[u8]) -> io::Result<()> {
         self.send(iter::once(frame))
     }
@@ -237,15 +224,20 @@ impl Out<'_> {
         self.write_all(&mut [IoSlice::new(after.as_bytes())])
     }
 
-    /// What stands before and after a chunk of this many bytes.
     fn chunk(&self, length: usize) -> (String, &'static str) {
-        if self.is_chunked { (format!("{length:x}\r\n"), "\r\n") } else { (String::new(), "") }
+        if self.is_chunked { frames::chunk(length) } else { (String::new(), "") }
     }
 
-    /// With one write, if the socket takes it all.
+    /// Ends the stream so that the client can tell the end from a broken connection.
+    fn end(&self) -> io::Result<()> {
+        let end = if self.is_chunked { frames::LAST_CHUNK } else { b"" };
+        self.write_all(&mut [IoSlice::new(end)])
+    }
+
+    /// Writes with one call if the socket takes everything.
     fn write_all(&self, slices: &mut [IoSlice]) -> io::Result<()> {
-        let (mut socket, mut left) = (&**self.socket, slices);
-        // To write nothing would look as if the socket took nothing.
+        let (mut socket, mut left) = (self.socket, slices);
+        // Empty slices at the front would make a write return 0, as a closed socket does.
         IoSlice::advance_slices(&mut left, 0);
         while !left.is_empty() {
             match socket.write_vectored(left) {
@@ -262,45 +254,38 @@ impl Out<'_> {
 #[cfg(test)]
 mod tests {
     use std::io::Read;
-    use std::net::Shutdown;
+    use std::net::{Ipv4Addr, TcpListener};
     use std::thread;
 
+    use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
+
     use super::*;
-    use crate::event::MIN_ID;
-    use crate::http::courier::tests::{connection, deliver, frames, notice, site};
+    use crate::event::{Data, Draft, MIN_ID, Notice};
+    use crate::http::tests::site;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn notice(bytes: usize) -> Draft {
+        let msg = "x".repeat(bytes);
+        Draft::new(None, &Data::Notice(Notice { kind: "test", msg, ..Notice::default() }))
+    }
+
+    /// Both ends of a connection whose buffers are small.
+    fn connection() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        set_socket_recv_buffer_size(&listener, 4096).unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (socket, _) = listener.accept().unwrap();
+        set_socket_recv_buffer_size(&client, 4096).unwrap();
+        set_socket_send_buffer_size(&socket, 4096).unwrap();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        (socket, client)
+    }
 
     fn read_text(mut client: TcpStream) -> String {
         let mut text = String::new();
         client.read_to_string(&mut text).unwrap();
         text
-    }
-
-    #[test]
-    fn what_came_before_a_socket_was_lent_is_not_waited_for() {
-        let (site, (socket, _client)) = (site(), connection());
-        let loan = site.courier.enrol(&socket, true);
-        let last_id = site.hub.last_id();
-        site.hub.publish(notice(1));
-        loan.lend(last_id);
-        assert!(matches!(wait(&socket, &site, &loan, last_id), Ok(Wake::News)));
-        assert_eq!(loan.take_back().unwrap().0, MIN_ID - 1);
-    }
-
-    #[test]
-    fn a_ping_comes_after_what_is_left_of_a_burst() {
-        let site = site();
-        let (socket, client) = connection();
-        let loan = site.courier.enrol(&socket, false);
-        deliver(&site.courier, &loan, &[100_000]);
-        let (sent_id, rest) = loan.take_back().unwrap();
-        assert!(!rest.bytes().is_empty());
-        let reader = thread::spawn(move || read_text(client));
-        go_on(&Out { socket: &socket, is_chunked: false }, Wake::Idle, &rest).unwrap();
-        socket.shutdown(Shutdown::Write).unwrap();
-        let frames = String::from_utf8(frames(&site.hub, sent_id - 1)).unwrap();
-        let read = reader.join().unwrap();
-        let after = read.strip_prefix(&frames).expect("the burst comes whole");
-        assert!(after.starts_with("event: ping\n"), "{after:.100}");
     }
 
     #[test]
@@ -310,9 +295,91 @@ mod tests {
         client.write_all(&[b'x'; READ_BLOCKS * READ_BYTES + 1]).unwrap();
         assert!(!is_gone(&socket).unwrap());
         drop(client);
-        let end = Instant::now() + Duration::from_secs(20);
+        let end = Instant::now() + PATIENCE;
         while !is_gone(&socket).unwrap_or(true) {
             assert!(Instant::now() < end);
         }
+    }
+
+    #[test]
+    fn a_stream_ends_with_its_last_chunk_when_the_hub_is_closed() {
+        for (version, end) in [((1, 1), "\r\n0\r\n\r\n"), ((1, 0), "retry: 2000\n\n")] {
+            let (site, (socket, client)) = (site(64), connection());
+            let wanted = Wanted { since: Some(MIN_ID - 1), ..Wanted::default() };
+            thread::scope(|scope| {
+                let version = HTTPVersion(version.0, version.1);
+                let site = &site;
+                scope.spawn(move || run(&socket, site, wanted, &version, false).unwrap());
+                let end_of_wait = Instant::now() + PATIENCE;
+                while site.hub.subscribers() == 0 {
+                    assert!(Instant::now() < end_of_wait);
+                }
+                site.hub.close();
+                let text = read_text(client);
+                assert!(text.ends_with(end), "{text}");
+            });
+        }
+    }
+
+    #[test]
+    fn a_frame_that_is_evicted_while_it_is_written_ends_the_stream() {
+        let (socket, mut client) = connection();
+        let event = Arc::new(notice(4 * LARGE_BYTES).number(MIN_ID));
+        let (length, sent) = (event.frame().len(), Arc::clone(&event));
+        let writer = thread::spawn(move || {
+            let out = Out { socket: &socket, is_chunked: false };
+            out.send_events(vec![sent]).unwrap_err().kind()
+        });
+        client.read_exact(&mut [0; 1000]).unwrap();
+        drop(event);
+        assert!(read_text(client).len() < length - 1000);
+        assert_eq!(writer.join().unwrap(), io::ErrorKind::TimedOut);
+    }
+
+    /// Reads the ids up to the last one, in pieces with pauses between them.
+    fn read_ids(mut client: TcpStream, last_id: u64, pause: Duration) -> Vec<u64> {
+        let last_line = format!("\nid: {last_id}\n");
+        let mut text = Vec::new();
+        let mut piece = [0; 3000];
+        let mut searched = 0;
+        while memchr::memmem::find(&text[searched..], last_line.as_bytes()).is_none() {
+            searched = text.len().saturating_sub(last_line.len());
+            let count = client.read(&mut piece).expect("the last event comes");
+            assert!(count > 0, "the stream has ended");
+            text.extend_from_slice(&piece[..count]);
+            thread::sleep(pause);
+        }
+        let text = String::from_utf8(text).unwrap();
+        let ids = text.lines().filter_map(|line| line.strip_prefix("id: "));
+        ids.map(|id| id.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn streams_that_read_fast_and_slowly_get_every_event_once() {
+        const EVENTS: u64 = 900;
+        let site = site(64);
+        let last_id = MIN_ID - 1 + EVENTS;
+        thread::scope(|scope| {
+            let mut readers = Vec::new();
+            for number in 0..24 {
+                let (socket, client) = connection();
+                let (site, version) = (&site, HTTPVersion(1, u8::from(number % 4 != 0)));
+                // It ends when its client has everything and goes.
+                let wanted = Wanted { since: Some(MIN_ID - 1), ..Wanted::default() };
+                scope.spawn(move || run(&socket, site, wanted, &version, false));
+                let pause = Duration::from_micros(number % 3 * 200);
+                readers.push(scope.spawn(move || read_ids(client, last_id, pause)));
+            }
+            for number in 0..EVENTS {
+                site.hub.publish(notice(number as usize % 7 * 100));
+                // Some events come alone and some in bursts.
+                if number % 16 < 8 {
+                    thread::sleep(Duration::from_micros(number % 5 * 100));
+                }
+            }
+            for reader in readers {
+                assert_eq!(reader.join().unwrap(), (MIN_ID..=last_id).collect::<Vec<_>>());
+            }
+        });
     }
 }

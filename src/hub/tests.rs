@@ -4,9 +4,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::*;
-use crate::event::{Data, Notice};
-use crate::history;
-use crate::tail::Line;
+use crate::event::{Data, EventType, Notice, Origin, SessionRemoved, TranscriptAppend};
+use crate::formats::history::{self, Line};
 
 pub(super) const FIRST: u64 = MIN_ID + 500;
 
@@ -15,25 +14,23 @@ pub(super) fn notice() -> Draft {
 }
 
 pub(super) fn line(seq: u64, text: &str) -> Draft {
-    let bytes = text.as_bytes().to_vec();
-    let len_bytes = bytes.len() as u64;
-    history::draft(&Line { seq, offset: seq * 10, bytes, len_bytes }).draft
+    let (bytes, len_bytes) = (text.as_bytes(), text.len() as u64);
+    let origin = Origin { source: SourceId::HISTORY, seq };
+    history::draft(Line { bytes, len_bytes, offset: seq * 10 }).draft.with_origin(origin)
 }
 
-/// Lines that were there before the start, numbered from 0, of so many bytes each.
-pub(super) fn seeds(sizes: &[usize]) -> Seeds {
-    let sizes: Vec<_> = sizes.iter().copied().enumerate().collect();
-    let draft = |(seq, size): (usize, usize)| line(seq as u64, &"x".repeat(size));
-    Box::new(sizes.into_iter().rev().map(draft))
-}
-
+/// The ids of the events after an id; `None` if they cannot be replayed.
 pub(super) fn ids_since(hub: &Hub, id: u64) -> Option<Vec<u64>> {
-    match hub.replay_since(id, usize::MAX) {
-        Replay::Events(events) => Some(events.iter().map(|event| event.id()).collect()),
-        Replay::Lost { last_id } => {
-            assert_eq!(last_id, hub.last_id());
-            None
-        }
+    let (events, _) = hub.events.lock().after(id, &Filter::default(), usize::MAX)?;
+    Some(events.iter().map(|event| event.id()).collect())
+}
+
+/// Reads on, and fails where that cannot be done.
+#[track_caller]
+pub(super) fn read_ids(subscription: &mut Subscription, max_bytes: usize) -> Vec<u64> {
+    match subscription.read(max_bytes) {
+        Replay::Events(events) => events.iter().map(|event| event.id()).collect(),
+        Replay::Lost { id } => panic!("lost, goes on after {id}"),
     }
 }
 
@@ -47,7 +44,7 @@ fn publish_gives_ids_that_grow_by_one_and_a_time_where_there_is_none() {
     assert_eq!(hub.last_id(), FIRST - 1);
     assert_eq!(hub.publish(notice()), FIRST);
     assert_eq!(hub.publish(notice()), FIRST + 1);
-    let Replay::Events(events) = hub.replay_since(FIRST, 1) else { panic!("lost") };
+    let (events, _) = hub.events.lock().after(FIRST, &Filter::default(), 1).unwrap();
     let json: Value = serde_json::from_slice(events[0].json()).unwrap();
     assert_eq!(json["id"], FIRST + 1);
     let ts: Timestamp = json["ts"].as_str().unwrap().parse().unwrap();
@@ -55,25 +52,75 @@ fn publish_gives_ids_that_grow_by_one_and_a_time_where_there_is_none() {
 }
 
 #[test]
-fn a_clock_before_2001_gives_ids_of_the_same_width() {
-    let hub = Hub::new(5);
-    assert_eq!(hub.publish(notice()), MIN_ID);
+fn a_run_starts_at_the_clock_within_the_ids_that_javascript_holds() {
+    let at = |micros| first_id(SystemTime::UNIX_EPOCH + Duration::from_micros(micros));
+    assert_eq!(at(1_764_000_000_000_123), 1_764_000_000_000_123);
+    assert_eq!(at(u64::MAX / 2), MAX_FIRST_ID);
+    const { assert!(MAX_FIRST_ID < 1 << 53) };
 }
 
 #[test]
-fn a_subscriber_is_told_once_however_much_it_has_missed() {
+fn runs_whose_clock_was_never_set_have_ids_of_their_own() {
+    let ids: Vec<u64> = (0..100).map(|_| first_id(SystemTime::UNIX_EPOCH)).collect();
+    assert!(ids.iter().all(|id| (MIN_ID..MIN_ID + UNSET_CLOCK_IDS).contains(id)));
+    assert!(ids.windows(2).all(|two| two[0].abs_diff(two[1]) > 1000), "{ids:?}");
+}
+
+#[test]
+fn a_subscriber_is_notified_once_however_much_it_has_missed() {
     let hub = Hub::new(FIRST);
-    let subscription = hub.subscribe();
-    assert!(subscription.news.try_recv().is_err());
+    let mut subscription = hub.subscribe(None, Filter::default());
+    assert_eq!(subscription.wait(Instant::now()), Wake::TimedOut);
     for _ in 0..3 {
         hub.publish(notice());
     }
-    assert!(subscription.wait(Instant::now() + Duration::from_secs(5)));
-    assert!(subscription.news.try_recv().is_err());
-    assert_eq!(ids_since(&hub, FIRST - 1), Some(vec![FIRST, FIRST + 1, FIRST + 2]));
-    assert_eq!(hub.subscribers.lock().readers.len(), 1);
+    assert_eq!(subscription.wait(Instant::now() + Duration::from_secs(5)), Wake::Notified);
+    assert_eq!(subscription.wait(Instant::now()), Wake::TimedOut);
+    assert_eq!(read_ids(&mut subscription, usize::MAX), [FIRST, FIRST + 1, FIRST + 2]);
+    assert_eq!(read_ids(&mut subscription, usize::MAX), [0; 0]);
+    assert_eq!(hub.subscribers(), 1);
     drop(subscription);
-    assert_eq!(hub.subscribers.lock().readers.len(), 0);
+    assert_eq!(hub.subscribers(), 0);
+}
+
+#[test]
+fn a_subscription_starts_after_the_newest_event_or_after_an_id() {
+    let hub = Hub::new(FIRST);
+    (0..3).for_each(|_| _ = hub.publish(notice()));
+    assert_eq!(read_ids(&mut hub.subscribe(None, Filter::default()), usize::MAX), [0; 0]);
+    let mut subscription = hub.subscribe(Some(FIRST), Filter::default());
+    assert_eq!(read_ids(&mut subscription, 1), [FIRST + 1]);
+    assert_eq!(read_ids(&mut subscription, 1), [FIRST + 2]);
+    assert_eq!(subscription.position(), FIRST + 2);
+}
+
+#[test]
+fn a_subscription_that_cannot_go_on_gets_an_id_for_its_notice_and_goes_on_after_it() {
+    let hub = Hub::new(FIRST);
+    let mut other = hub.subscribe(None, Filter::default());
+    hub.publish(notice());
+    for since in [0, FIRST + 1000] {
+        let mut subscription = hub.subscribe(Some(since), Filter::default());
+        let Replay::Lost { id } = subscription.read(1) else { panic!("replayed from {since}") };
+        assert_eq!((id, hub.last_id()), (subscription.position(), id));
+        let next = hub.publish(notice());
+        assert_eq!(next, id + 1);
+        assert_eq!(read_ids(&mut subscription, usize::MAX), [next]);
+    }
+    assert_eq!(read_ids(&mut other, usize::MAX), [FIRST, FIRST + 2, FIRST + 4]);
+    assert_eq!(hub.published(), 3);
+}
+
+#[test]
+fn closing_ends_every_wait_and_every_later_subscription() {
+    let hub = Hub::new(FIRST);
+    let subscription = hub.subscribe(None, Filter::default());
+    hub.publish(notice());
+    hub.close();
+    let end = Instant::now() + Duration::from_secs(5);
+    assert_eq!(subscription.wait(end), Wake::Notified);
+    assert_eq!(subscription.wait(end), Wake::Closed);
+    assert_eq!(hub.subscribe(None, Filter::default()).wait(end), Wake::Closed);
 }
 
 #[test]
@@ -117,97 +164,15 @@ fn the_backlog_has_history_alone_newest_first_and_outlives_other_events() {
 }
 
 #[test]
-fn what_was_there_before_the_start_has_its_ids_at_once_and_is_made_when_it_is_asked_for() {
+fn what_was_there_before_the_start_is_in_the_backlog_and_not_news() {
     let hub = Hub::new(FIRST);
-    hub.seed(4, seeds(&[1; 4]));
+    let subscription = hub.subscribe(None, Filter::default());
+    (0..4).for_each(|seq| hub.seed(line(seq, "{}")));
     assert_eq!((hub.last_id(), hub.published()), (FIRST + 3, 0));
+    assert_eq!(subscription.wait(Instant::now()), Wake::TimedOut);
     assert_eq!(hub.publish(line(4, "{}")), FIRST + 4);
-    assert_eq!(ids_since(&hub, FIRST + 3), Some(vec![FIRST + 4]));
-    assert_eq!(ids_since(&hub, FIRST + 2), None, "nobody can have this id yet");
-    assert_eq!(backlog_ids(&hub, 3), [FIRST + 4, FIRST + 3, FIRST + 2]);
     assert_eq!(ids_since(&hub, FIRST + 1), Some(vec![FIRST + 2, FIRST + 3, FIRST + 4]));
-    assert_eq!(ids_since(&hub, FIRST), None);
-    hub.make_seeds();
-    assert_eq!(ids_since(&hub, FIRST - 1), Some((FIRST..FIRST + 5).collect()));
-    assert_eq!(backlog_ids(&hub, 1000).len(), 5);
-}
-
-#[test]
-fn what_was_there_before_the_start_takes_no_room_from_what_came_after() {
-    let hub = Hub::new(FIRST);
-    hub.seed(3, seeds(&[1; 3]));
-    for seq in 3..1 + RING_EVENTS as u64 {
-        hub.publish(line(seq, "{}"));
-    }
-    assert_eq!(backlog_ids(&hub, 1000).last(), Some(&(FIRST + 1)));
-    let hub = Hub::new(FIRST);
-    hub.seed(3, seeds(&[1, RING_BYTES, 1]));
-    assert_eq!(backlog_ids(&hub, 1000), [FIRST + 2], "one that has no room ends it");
-}
-
-#[test]
-fn lines_that_are_gone_are_not_made_later() {
-    let hub = Hub::new(FIRST);
-    hub.seed(4, seeds(&[1; 4]));
-    hub.keep_lines(&HashMap::from([(0, 0), (3, 4)]));
-    assert_eq!(backlog_ids(&hub, 1000), [FIRST + 3, FIRST]);
-}
-
-#[test]
-fn lines_that_are_gone_are_not_made_later_where_the_ring_had_no_room_for_them() {
-    let hub = Hub::new(FIRST);
-    hub.seed(4, seeds(&[1; 4]));
-    for seq in 4..4 + RING_EVENTS as u64 {
-        hub.publish(line(seq, "{}"));
-    }
-    hub.keep_lines(&HashMap::new());
-    assert_eq!(backlog_ids(&hub, 1000), Vec::<u64>::new());
-}
-
-#[test]
-fn every_seed_is_made_so_that_it_can_be_counted_where_it_has_no_room_too() {
-    for published in [0, RING_EVENTS] {
-        let hub = Hub::new(FIRST);
-        let made = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&made);
-        let count = move |_: &Draft| _ = counter.fetch_add(1, Relaxed);
-        hub.seed(4, Box::new(seeds(&[1, RING_BYTES, 1, 1]).inspect(count)));
-        (0..published).for_each(|seq| _ = hub.publish(line(4 + seq as u64, "{}")));
-        hub.make_seeds();
-        assert_eq!(made.load(Relaxed), 4);
-    }
-}
-
-#[test]
-fn what_was_there_before_the_start_does_not_stand_beyond_a_gap() {
-    let hub = Hub::new(FIRST);
-    hub.seed(4, seeds(&[1; 4]));
-    hub.publish(line(4, "{}"));
-    for seq in 5..9 {
-        // Two fit, and leave room for what is small.
-        hub.publish(line(seq, &"x".repeat(RING_BYTES / 3)));
-    }
-    assert_eq!(backlog_ids(&hub, 1000), [FIRST + 8, FIRST + 7]);
-}
-
-#[test]
-fn readers_that_ask_at_once_make_each_seed_once() {
-    for _ in 0..50 {
-        let hub = Hub::new(FIRST);
-        hub.seed(20, seeds(&[1; 20]));
-        thread::scope(|scope| {
-            scope.spawn(|| (20..40).for_each(|seq| _ = hub.publish(line(seq, "{}"))));
-            for limit in [7, 30, 1000] {
-                let hub = &hub;
-                scope.spawn(move || {
-                    let backlog = hub.backlog(limit);
-                    let newest: Vec<_> = (FIRST..=backlog.last_id).rev().take(limit).collect();
-                    let ids: Vec<_> = backlog.events.iter().map(|event| event.id()).collect();
-                    assert_eq!(ids, newest);
-                });
-            }
-        });
-    }
+    assert_eq!(backlog_ids(&hub, 3), [FIRST + 4, FIRST + 3, FIRST + 2]);
 }
 
 #[test]
@@ -225,65 +190,206 @@ fn the_rings_are_bounded_in_bytes_too() {
 }
 
 #[test]
-fn lines_that_are_gone_leave_memory_and_the_others_keep_their_ids() {
+fn lines_that_are_gone_leave_the_backlog_and_the_others_keep_their_ids() {
     let hub = Hub::new(FIRST);
     for seq in 0..3 {
         hub.publish(line(seq, "{}"));
     }
     hub.publish(notice());
-    hub.keep_lines(&HashMap::from([(0, 0), (2, 4)]));
+    hub.retain(SourceId::HISTORY, &HashMap::from([(0, 0), (2, 4)]));
     assert_eq!(backlog_ids(&hub, 1000), [FIRST + 2, FIRST]);
-    assert_eq!(ids_since(&hub, FIRST - 1), Some(vec![FIRST, FIRST + 2, FIRST + 3]));
-    assert_eq!(ids_since(&hub, FIRST + 1), Some(vec![FIRST + 2, FIRST + 3]));
+    let all: Vec<u64> = (FIRST..=FIRST + 3).collect();
+    assert_eq!(
+        ids_since(&hub, FIRST - 1).as_ref(),
+        Some(&all),
+        "a stream may still have to send it"
+    );
     let json: Value = serde_json::from_slice(hub.backlog(1).events[0].json()).unwrap();
     assert_eq!(json["data"]["offset"], 4);
-    hub.keep_lines(&HashMap::new());
+    hub.retain(SourceId::HISTORY, &HashMap::new());
     assert_eq!(backlog_ids(&hub, 1000), Vec::<u64>::new());
-    assert_eq!(ids_since(&hub, FIRST - 1), Some(vec![FIRST + 3]));
+    assert_eq!(ids_since(&hub, FIRST - 1), Some(all));
 }
 
 #[test]
-fn a_burst_waits_for_readers_until_they_are_left_behind() {
+fn a_burst_waits_for_subscribers_that_keep_up() {
     let hub = Hub::new(FIRST);
-    let reader = hub.subscribe();
+    let mut subscription = hub.subscribe(None, Filter::default());
     let publish_half = || (0..RING_EVENTS / 2).for_each(|_| _ = hub.publish(notice()));
     publish_half();
     publish_half();
-    assert!(!hub.is_far_ahead(), "one that has not begun is not waited for");
-    reader.has_caught_up(hub.last_id());
-    publish_half();
-    assert!(!hub.is_far_ahead(), "half a ring is what a reader may have before it");
-    hub.publish(notice());
-    assert!(hub.is_far_ahead());
-    reader.has_read(hub.last_id() - RING_EVENTS as u64 / 2);
-    assert!(!hub.is_far_ahead());
-    hub.publish(notice());
-    hub.leave_behind();
-    assert!(!hub.is_far_ahead());
-    reader.has_read(hub.last_id() - 1);
-    publish_half();
+    assert!(
+        !hub.has_subscribers_behind(Topic::Prompts),
+        "one that has not caught up yet is not waited for"
+    );
+    while !read_ids(&mut subscription, usize::MAX).is_empty() {}
     publish_half();
     assert!(
-        !hub.is_far_ahead(),
-        "one that was left behind is not waited for before it has caught up"
+        !hub.has_subscribers_behind(Topic::Prompts),
+        "a subscriber may have half a ring before it"
     );
-    reader.has_caught_up(hub.last_id());
-    publish_half();
     hub.publish(notice());
-    assert!(hub.is_far_ahead());
-    drop(reader);
-    assert!(!hub.is_far_ahead());
+    assert!(hub.has_subscribers_behind(Topic::Prompts));
+    read_ids(&mut subscription, 1);
+    assert!(
+        hub.has_subscribers_behind(Topic::Prompts),
+        "reading does not acknowledge what it returns"
+    );
+    read_ids(&mut subscription, 1);
+    assert!(!hub.has_subscribers_behind(Topic::Prompts));
 }
 
 #[test]
-fn a_burst_of_large_events_waits_for_readers_too() {
+fn a_subscriber_that_lags_is_not_waited_for_until_it_has_caught_up() {
     let hub = Hub::new(FIRST);
-    let reader = hub.subscribe();
-    reader.has_caught_up(hub.last_id());
+    let mut subscription = hub.subscribe(None, Filter::default());
+    read_ids(&mut subscription, 1);
+    let publish_half = || (0..RING_EVENTS / 2).for_each(|_| _ = hub.publish(notice()));
+    publish_half();
+    hub.publish(notice());
+    assert!(hub.has_subscribers_behind(Topic::Prompts));
+    hub.stop_waiting(Topic::Prompts);
+    assert!(!hub.has_subscribers_behind(Topic::Prompts));
+    read_ids(&mut subscription, 1);
+    publish_half();
+    assert!(!hub.has_subscribers_behind(Topic::Prompts));
+    while !read_ids(&mut subscription, usize::MAX).is_empty() {}
+    publish_half();
+    hub.publish(notice());
+    assert!(hub.has_subscribers_behind(Topic::Prompts));
+    drop(subscription);
+    assert!(!hub.has_subscribers_behind(Topic::Prompts));
+}
+
+#[test]
+fn a_burst_of_large_events_waits_too() {
+    let hub = Hub::new(FIRST);
+    let mut subscription = hub.subscribe(None, Filter::default());
+    read_ids(&mut subscription, 1);
     let text = "x".repeat(RING_BYTES / 4);
     for seq in 0..2 {
-        assert!(!hub.is_far_ahead());
+        assert!(!hub.has_subscribers_behind(Topic::Prompts));
         hub.publish(line(seq, &text));
     }
-    assert!(hub.is_far_ahead());
+    assert!(hub.has_subscribers_behind(Topic::Prompts));
+}
+
+pub(super) fn session_changed(id: &str) -> Draft {
+    let json = serde_json::value::to_raw_value(&serde_json::json!({ "sessionId": id })).unwrap();
+    Draft::new(None, &Data::SessionChanged(&json)).with_session(id)
+}
+
+pub(super) fn session_removed(id: &str) -> Draft {
+    let removed = SessionRemoved { session_id: id, reason: "deleted" };
+    Draft::new(None, &Data::SessionRemoved(removed)).with_session(id)
+}
+
+pub(super) fn append(session_id: &str, text: &str, offset: u64) -> Draft {
+    let append = TranscriptAppend {
+        session_id,
+        agent_id: None,
+        project: Some(text),
+        record_type: "user",
+        uuid: None,
+        blocks: Vec::new(),
+        bytes: 5,
+        offset,
+    };
+    Draft::new(None, &Data::TranscriptAppend(append)).with_session(session_id)
+}
+
+fn filter(types: &[EventType], session: Option<&str>) -> Filter {
+    let types = (!types.is_empty()).then(|| types.to_vec());
+    Filter { types, session: session.map(Into::into) }
+}
+
+#[track_caller]
+fn check_filtered(hub: &Arc<Hub>, filter: Filter, wanted: &[u64]) {
+    let mut subscription = hub.subscribe(Some(FIRST - 1), filter);
+    let wanted: Vec<_> = wanted.iter().map(|at| FIRST + at).collect();
+    assert_eq!(read_ids(&mut subscription, usize::MAX), wanted);
+    assert_eq!(subscription.position(), hub.last_id());
+}
+
+#[test]
+fn a_stream_gets_the_types_and_the_session_that_it_asks_for() {
+    let hub = Hub::new(FIRST);
+    for draft in [
+        append("a", "", 0),
+        notice(),
+        session_changed("a"),
+        append("b", "", 0),
+        session_changed("b"),
+    ] {
+        hub.publish(draft);
+    }
+    use EventType::*;
+    check_filtered(&hub, filter(&[], None), &[0, 1, 2, 3, 4]);
+    check_filtered(&hub, filter(&[TranscriptAppend], None), &[0, 3]);
+    check_filtered(&hub, filter(&[TranscriptAppend, Notice], None), &[0, 1, 3]);
+    check_filtered(&hub, filter(&[], Some("a")), &[0, 2]);
+    check_filtered(&hub, filter(&[SessionChanged], Some("b")), &[4]);
+    check_filtered(&hub, filter(&[HistoryAppend], None), &[]);
+}
+
+#[test]
+fn a_session_is_kept_as_its_newest_event() {
+    let hub = Hub::new(FIRST);
+    for draft in [session_changed("a"), session_changed("b"), session_changed("a")] {
+        hub.publish(draft);
+    }
+    assert_eq!(ids_since(&hub, FIRST - 1), Some(vec![FIRST + 1, FIRST + 2]));
+    let snapshot = hub.sessions();
+    let ids: Vec<_> = snapshot.events.iter().map(|event| event.id()).collect();
+    assert_eq!((snapshot.last_id, ids), (FIRST + 2, vec![FIRST + 1, FIRST + 2]));
+    assert_eq!(snapshot.events[1].data(), br#"{"sessionId":"a"}"#);
+    hub.publish(session_removed("a"));
+    assert_eq!(hub.sessions().events.len(), 1);
+    assert_eq!(ids_since(&hub, FIRST + 2), Some(vec![FIRST + 3]), "streams are told");
+    hub.publish(session_changed("a"));
+    assert_eq!(ids_since(&hub, FIRST - 1), Some(vec![FIRST + 1, FIRST + 4]));
+}
+
+#[test]
+fn busy_agents_do_not_evict_prompts_and_only_their_readers_lose_something() {
+    let hub = Hub::new(FIRST);
+    hub.publish(line(0, "{}"));
+    hub.publish(session_changed("a"));
+    for _ in 0..=TRANSCRIPT_EVENTS {
+        hub.publish(append("a", "", 0));
+    }
+    use EventType::*;
+    check_filtered(&hub, filter(&[HistoryAppend, SessionChanged], None), &[0, 1]);
+    for lost in [filter(&[TranscriptAppend], None), filter(&[], None), filter(&[], Some("b"))] {
+        let mut subscription = hub.subscribe(Some(FIRST - 1), lost);
+        assert!(matches!(subscription.read(1), Replay::Lost { .. }));
+    }
+    assert_eq!(backlog_ids(&hub, 10), [FIRST]);
+}
+
+#[test]
+fn so_many_removed_sessions_are_remembered_and_no_more() {
+    let hub = Hub::new(FIRST);
+    for number in 0..=REMOVED_SESSIONS {
+        hub.publish(session_removed(&number.to_string()));
+    }
+    let sessions = || filter(&[EventType::SessionChanged], None);
+    assert!(matches!(hub.subscribe(Some(FIRST - 1), sessions()).read(1), Replay::Lost { .. }));
+    assert!(matches!(hub.subscribe(Some(FIRST), sessions()).read(1), Replay::Events(_)));
+}
+
+#[test]
+fn records_that_are_still_there_have_their_new_offsets_in_the_ring_of_transcripts() {
+    let hub = Hub::new(FIRST);
+    let of = |source: u32, seq| {
+        append("a", "", 0).with_origin(Origin { source: SourceId::transcript(source), seq })
+    };
+    for (source, seq) in [(1, 0), (1, 1), (2, 0)] {
+        hub.publish(of(source, seq));
+    }
+    hub.retain(SourceId::transcript(1), &HashMap::from([(1, 40)]));
+    assert_eq!(ids_since(&hub, FIRST - 1), Some(vec![FIRST, FIRST + 1, FIRST + 2]));
+    let (events, _) = hub.events.lock().after(FIRST, &Filter::default(), 1).unwrap();
+    let data: Value = serde_json::from_slice(events[0].data()).unwrap();
+    assert_eq!(data["offset"], 40);
 }

@@ -1,10 +1,22 @@
-/** How the page looks to everybody: themes, widths, contrast, and lines that want to break it. */
+/** Themes, widths, contrast, and lines that try to break the page. */
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { test } from "node:test";
 
-import { ROWS, WIDTHS, append, inState, line, lines, open, said, sees, unproblematic, until } from "./harness.js";
+import {
+  ROWS,
+  WIDTHS,
+  append,
+  inState,
+  line,
+  lines,
+  open,
+  said,
+  sees,
+  unproblematic,
+  until,
+} from "./harness.js";
 
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
@@ -24,26 +36,65 @@ const HOSTILE = [
   "a\n".repeat(500),
 ];
 
-const KEYS = { __proto__: null, constructor: "x", toString: "x", hasOwnProperty: "x", "<b>": "<i>", "": "", length: -1 };
+const KEYS = {
+  __proto__: null,
+  constructor: "x",
+  toString: "x",
+  hasOwnProperty: "x",
+  "<b>": "<i>",
+  "": "",
+  length: -1,
+};
 
 function hostile() {
-  const rows = HOSTILE.map((text) => line(text, { project: `/tmp/${text.slice(0, 300)}`, sessionId: text.slice(0, 300) }));
+  const rows = HOSTILE.map((text) =>
+    line(text, { project: `/tmp/${text.slice(0, 300)}`, sessionId: text.slice(0, 300) }),
+  );
   const nested = `{"display":"nested","deep":${"[".repeat(20_000)}${"]".repeat(20_000)}}`;
-  const odd = [JSON.stringify({ ...KEYS, display: "keys" }).replace("{", '{"__proto__":{"polluted":1},'), nested, '{"display":12,"pastedContents":"x","timestamp":"soon","project":null,"sessionId":42}', "[]", '"text"', "null", "{\"display\":\"cut", "\u0000\u0000\u0000{\"display\":\"after a crash\"}"];
-  const pastes = line("pastes", { pastedContents: { 1: { content: { a: 1 } }, 2: { contentHash: { a: 1 } }, 3: "x", 4: { content: "<b>bold</b>" } } });
-  return [...rows, ...odd, pastes, line("pastes that are a list", { pastedContents: [null, { content: "listed" }] })];
+  const odd = [
+    JSON.stringify({ ...KEYS, display: "keys" }).replace("{", '{"__proto__":{"polluted":1},'),
+    nested,
+    '{"display":12,"pastedContents":"x","timestamp":"soon","project":null,"sessionId":42}',
+    "[]",
+    '"text"',
+    "null",
+    '{"display":"cut',
+    '\u0000\u0000\u0000{"display":"after a crash"}',
+  ];
+  const pastes = line("pastes", {
+    pastedContents: {
+      1: { content: { a: 1 } },
+      2: { contentHash: { a: 1 } },
+      3: "x",
+      4: { content: "<b>bold</b>" },
+    },
+  });
+  return [
+    ...rows,
+    ...odd,
+    pastes,
+    line("pastes that are a list", { pastedContents: [null, { content: "listed" }] }),
+  ];
 }
 
-/** Everything that can be opened, open. */
+/** Opens the first rows. */
 async function openAll(page, most = 60) {
-  await page.evaluate((most) => [...document.querySelectorAll("tr .open[aria-expanded=false]")].slice(0, most).forEach((button) => button.click()), most);
+  await page.evaluate(
+    (most) =>
+      [...document.querySelectorAll("tr .open[aria-expanded=false]")]
+        .slice(0, most)
+        .forEach((button) => button.click()),
+    most,
+  );
 }
 
 async function overflow(page) {
-  return page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  return page.evaluate(
+    () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+  );
 }
 
-test("hostile lines are text: nothing runs, nothing is wider than the page, the rest goes on", async (t) => {
+test("hostile lines are shown as text, run nothing and do not widen the page", async (t) => {
   const { dir, page } = await open(t, [...lines(3), ...hostile()]);
   await openAll(page);
   assert.equal(await page.locator("tr.detail").count(), await page.locator(ROWS).count());
@@ -61,9 +112,12 @@ test("hostile lines are text: nothing runs, nothing is wider than the page, the 
   unproblematic(page);
 });
 
-test("a row does not grow with its line, until it is opened", async (t) => {
+test("a row's height is bounded until it is opened", async (t) => {
   const { page } = await open(t, [...hostile(), line("word ".repeat(100))]);
-  const heights = () => page.$$eval(ROWS, (rows) => rows.map((row) => row.querySelector(".what").getBoundingClientRect().height));
+  const heights = () =>
+    page.$$eval(ROWS, (rows) =>
+      rows.map((row) => row.querySelector(".what").getBoundingClientRect().height),
+    );
   for (const width of [...WIDTHS, 320]) {
     await page.setViewportSize({ width, height: 800 });
     assert.ok(Math.max(...(await heights())) < 110, `${width} px: ${await heights()}`);
@@ -74,13 +128,32 @@ test("a row does not grow with its line, until it is opened", async (t) => {
 
 for (const scheme of ["light", "dark"]) {
   test(`axe finds nothing in the ${scheme} theme: busy, open, filtered, narrow, empty, offline`, async (t) => {
-    const { dir, server, page } = await open(t, [...lines(3), line("see `code` and [Image #1] with password=hunter2"), line("! ls"), line("/clear", { sessionId: "x", project: "/b" }), "{\"cut"], { scheme, reducedMotion: "reduce" });
+    const { dir, server, page } = await open(
+      t,
+      [
+        ...lines(3),
+        line("see `code` and [Image #1] with password=hunter2"),
+        line("! ls"),
+        line("/clear", { sessionId: "x", project: "/b" }),
+        '{"cut',
+      ],
+      { scheme, reducedMotion: "reduce" },
+    );
     const check = async (state) => {
       await page.addScriptTag({ content: axe }).catch(() => page.evaluate(axe));
-      const { violations } = await page.evaluate(() => globalThis.axe.run(document, { rules: { "color-contrast": { enabled: true } } }));
-      assert.deepEqual(violations.map(({ id, nodes }) => [id, ...nodes.map(({ html, any }) => `${html} ${any[0]?.message ?? ""}`)]), [], state);
+      const { violations } = await page.evaluate(() =>
+        globalThis.axe.run(document, { rules: { "color-contrast": { enabled: true } } }),
+      );
+      assert.deepEqual(
+        violations.map(({ id, nodes }) => [
+          id,
+          ...nodes.map(({ html, any }) => `${html} ${any[0]?.message ?? ""}`),
+        ]),
+        [],
+        state,
+      );
     };
-    await page.locator("#live-status", { hasText: "malformed" }).waitFor();
+    await page.locator("#app-status", { hasText: "malformed" }).waitFor();
     await check("busy");
     await openAll(page);
     await check("open");
@@ -100,8 +173,16 @@ for (const scheme of ["light", "dark"]) {
   });
 }
 
-test("nothing scrolls sideways at any width, with rows open, filtered and offline", async (t) => {
-  const { page } = await open(t, [...lines(30), line("x".repeat(3_000)), line("/help", { project: `/very/${"long/".repeat(60)}path` })], { hash: "#q=-nothing" });
+test("nothing scrolls sideways at any width", async (t) => {
+  const { page } = await open(
+    t,
+    [
+      ...lines(30),
+      line("x".repeat(3_000)),
+      line("/help", { project: `/very/${"long/".repeat(60)}path` }),
+    ],
+    { hash: "#q=-nothing" },
+  );
   await openAll(page);
   for (const width of [...WIDTHS, 320]) {
     await page.setViewportSize({ width, height: 800 });
@@ -109,32 +190,61 @@ test("nothing scrolls sideways at any width, with rows open, filtered and offlin
   }
 });
 
-test("on a telephone the tools keep their place whatever the badge says, and no word is cut", async (t) => {
-  const far = { project: "/home/demo/a-project-of-a-long-name", sessionId: "77777777-2222-4a7e-9c11-3f1f0a2b0002" };
+test("on a telephone the tools keep their place whatever the badge says, and no label is cut", async (t) => {
+  const far = {
+    project: "/home/demo/a-project-of-a-long-name",
+    sessionId: "77777777-2222-4a7e-9c11-3f1f0a2b0002",
+  };
   const { server, page } = await open(t, [...lines(1_000), line("x", far)]);
-  const top = () => page.locator("table").evaluate((table) => table.getBoundingClientRect().top);
-  const rows = (choice) => page.locator(choice).evaluateAll((nodes) => nodes.map((node) => {
-    const range = document.createRange();
-    range.selectNodeContents(node);
-    return [node.textContent, new Set(Array.from(range.getClientRects(), ({ bottom }) => Math.round(bottom))).size];
-  }));
+  const table = page.locator("#claude-live-table");
+  const top = () => table.evaluate((table) => table.getBoundingClientRect().top);
+  const rows = (choice) =>
+    page.locator(choice).evaluateAll((nodes) =>
+      nodes.map((node) => {
+        const range = document.createRange();
+        range.selectNodeContents(node);
+        return [
+          node.textContent,
+          new Set(Array.from(range.getClientRects(), ({ bottom }) => Math.round(bottom))).size,
+        ];
+      }),
+    );
   const places = new Map();
   for (const width of [390, 320]) {
     await page.setViewportSize({ width, height: 844 });
     places.set(width, await top());
-    await page.locator("#claude-live-conn").evaluate((badge) => (badge.textContent = "connecting…"));
+    await page
+      .locator("#claude-live-conn")
+      .evaluate((badge) => (badge.textContent = "connecting…"));
     assert.equal(await top(), places.get(width), `connecting at ${width} px`);
-    for (const [text, count] of await rows("header button, dd, .tools button:not([hidden])")) assert.equal(count, 1, `${text} at ${width} px`);
-    assert.equal(new Set(await page.$$eval("header > *", (nodes) => nodes.filter(({ hidden }) => !hidden).map((node) => Math.round(node.getBoundingClientRect().top + node.getBoundingClientRect().bottom)))).size, 1);
-    const tight = await page.$$eval(".tools select", (selects) => selects.filter((select) => {
-      const twin = document.createElement("select");
-      twin.append(select.selectedOptions[0].cloneNode(true));
-      twin.style.cssText = "position: absolute; width: max-content; padding: .3rem; flex: none";
-      document.body.append(twin);
-      const needed = twin.getBoundingClientRect().width;
-      twin.remove();
-      return needed > select.getBoundingClientRect().width;
-    }).map(({ id }) => id));
+    for (const [text, count] of await rows("header button, #live-view :is(dd, .tools button:not([hidden]))"))
+      assert.equal(count, 1, `${text} at ${width} px`);
+    assert.equal(
+      new Set(
+        await page.$$eval("header > *", (nodes) =>
+          nodes
+            .filter(({ hidden }) => !hidden)
+            .map((node) =>
+              Math.round(node.getBoundingClientRect().top + node.getBoundingClientRect().bottom),
+            ),
+        ),
+      ).size,
+      1,
+    );
+    const tight = await page.$$eval("#live-view .tools select:not([hidden])", (selects) =>
+      selects
+        .filter((select) => {
+          const twin = document.createElement("select");
+          twin.append(select.selectedOptions[0].cloneNode(true));
+          twin.style.cssText =
+            "position: absolute; width: max-content; padding: .3125rem; flex: none";
+          document.body.append(twin);
+          const needed = twin.getBoundingClientRect().width;
+          twin.remove();
+          return needed > select.getBoundingClientRect().width;
+        })
+        .map(({ id }) => id),
+    );
     assert.deepEqual(tight, [], `${width} px`);
   }
   await server.stop();
@@ -145,7 +255,7 @@ test("on a telephone the tools keep their place whatever the badge says, and no 
   }
 });
 
-test("without a wish for motion nothing moves", async (t) => {
+test("nothing moves with reduced motion", async (t) => {
   const { server, page } = await open(t, lines(2), { reducedMotion: "reduce" });
   await server.stop();
   await inState(page, "reconnecting");

@@ -1,35 +1,40 @@
 #!/usr/bin/env bash
-# The page's tests: its pure modules under node, its types, the page in Chromium; or `run.sh screenshots`. Fetches what
-# they need. Without node or Chromium it says how to get them, and fails in CI only.
+# The page's tests: its modules in node, its types, and the page in Chromium; or `run.sh
+# screenshots`. A part whose tools are missing is noted as skipped, for `make test` to count; with
+# CI set it fails.
 set -euo pipefail
-cd "$(dirname "$0")"
+cd "$(dirname "$0")/.."
 
-have() { # COMMAND PACKAGE: the command is there, or can be installed from Debian's packages
-    command -v "$1" >/dev/null && return
-    if command -v apt-get >/dev/null && [[ $EUID == 0 ]]; then
-        apt-get update --quiet --quiet &&
-            DEBIAN_FRONTEND=noninteractive apt-get install --quiet --quiet --yes --no-install-recommends "$2" && return
+tmp=$(cd .. && mkdir -p "${CARGO_TARGET_DIR:=target}/tmp" && cd "$CARGO_TARGET_DIR/tmp" && pwd)
+PATH=$tmp/venv/bin:$PATH
+
+has_node() {
+    # Older ones do not see that a file without a package.json beside it is a module.
+    type -P node >/dev/null && node --eval '
+        const [major, minor] = process.versions.node.split(".").map(Number);
+        process.exit(Number(major < 20 || (major === 20 && minor < 19)))'
+}
+
+skip() { # LACK FILE...: notes the tests of the files
+    echo "tests/browser/run.sh: missing: $1; tests that need it are skipped" >&2
+    [[ -z ${CI:-} ]]
+    grep --no-filename --only-matching --extended-regexp '\btest\(["`].*["`],' "${@:2}" |
+        sed "s/^/$1\t/" >>"$tmp/skipped"
+}
+
+if ! has_node; then
+    skip "node 20.19" front/*.test.js browser/*.test.js
+elif [[ ${1:-} == screenshots ]]; then
+    npm run --silent screenshots
+else
+    node --test front/*.test.js
+    if [[ ! -d node_modules/playwright-core ]]; then
+        skip "packages from npm" browser/*.test.js
+    elif ! type -P "${CHROMIUM:-chromium}" >/dev/null; then
+        npm run --silent types
+        skip chromium browser/*.test.js
+    else
+        npm run --silent types
+        npm test --silent
     fi
-    give_up "\`$1\` is missing; on Debian, as root: apt-get install $2"
-}
-
-give_up() { # REASON
-    echo "the page is not tested: $1" >&2
-    exit $((${CI:+1} + 0))
-}
-
-have node nodejs
-# Older ones do not see that a file without a package.json beside it is a module.
-node --eval 'const [major, minor] = process.versions.node.split(".").map(Number); process.exit(Number(major < 20 || (major === 20 && minor < 19)))' ||
-    give_up "node $(node --version) is older than 20.19"
-have npm npm
-have "${CHROMIUM:-chromium}" chromium
-if [[ ! -e node_modules/.package-lock.json || package-lock.json -nt node_modules/.package-lock.json ]]; then
-    npm ci --no-audit --no-fund
 fi
-if [[ ${1:-} == screenshots ]]; then
-    exec npm run --silent screenshots
-fi
-node --test ../front/*.test.js
-npm run --silent types
-npm test --silent

@@ -1,11 +1,30 @@
-/** What becomes of the stream: reconnects, gaps, resets, many tabs. No row is lost and none is there twice. */
+/** Reconnects, gaps, resets and many tabs: no row is lost, and none is there twice. */
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { chmod, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 
-import { ROWS, append, claudeDir, ids, inState, line, lines, open, said, sees, serve, settled, tab, unproblematic, until, visit, write } from "./harness.js";
+import {
+  PATIENCE_MS,
+  ROWS,
+  append,
+  claudeDir,
+  ids,
+  inState,
+  line,
+  lines,
+  open,
+  said,
+  sees,
+  serve,
+  settled,
+  tab,
+  unproblematic,
+  until,
+  visit,
+  write,
+} from "./harness.js";
 
 function once(texts) {
   assert.equal(new Set(texts).size, texts.length, `twice in ${texts}`);
@@ -13,7 +32,7 @@ function once(texts) {
 
 const streams = async (url) => (await (await fetch(`${url}healthz`)).json()).counters.subscribers;
 
-test("after a kill and a restart the page goes on by itself, with its open rows, and nothing is lost or twice", async (t) => {
+test("after a restart the page continues with its open rows, and no row is lost or doubled", async (t) => {
   const { dir, server, page } = await open(t, lines(5, "before"));
   await page.locator(ROWS).nth(1).click();
   const detail = await page.locator("tr.detail").elementHandle();
@@ -26,39 +45,73 @@ test("after a kill and a restart the page goes on by itself, with its open rows,
   await append(dir, line("after"));
   await sees(page, "after");
   const shown = (await said(page)).filter((text) => /^(before|while|after)/.test(text));
-  assert.deepEqual(shown, ["after", "while down", "before 4", "before 3", "before 2", "before 1", "before 0"]);
+  assert.deepEqual(shown, [
+    "after",
+    "while down",
+    "before 4",
+    "before 3",
+    "before 2",
+    "before 1",
+    "before 0",
+  ]);
   once(await ids(page));
-  assert.ok(await detail.evaluate((node) => node.isConnected && node.previousElementSibling.textContent.includes("before 3")));
-  await page.locator("#live-status", { hasText: "gap reloaded" }).waitFor();
+  assert.ok(
+    await detail.evaluate(
+      (node) => node.isConnected && node.previousElementSibling.textContent.includes("before 3"),
+    ),
+  );
+  await page.locator("#app-status", { hasText: "gap reloaded" }).waitFor();
   unproblematic(page);
 });
 
-/** A proxy in front of the program that can cut lines and refuse. */
+/**
+ * Starts a proxy in front of the program that can cut connections, refuse requests, and wait for a
+ * `stall` before it passes on more of an answer.
+ */
 async function proxy(t, port) {
   const open = new Set();
   const gate = { status: 0, requests: [], cut: () => open.forEach((socket) => socket.destroy()) };
   const server = createServer(async (request, response) => {
     gate.requests.push(request.url);
-    if (gate.status && request.url.startsWith("/api")) return response.writeHead(gate.status, { "retry-after": "1" }).end("{}");
+    if (gate.status && request.url.startsWith("/api"))
+      return response.writeHead(gate.status, { "retry-after": "1" }).end("{}");
     const abort = new AbortController();
     response.on("close", () => abort.abort());
     try {
-      const answer = await fetch(`http://127.0.0.1:${port}${request.url}`, { signal: abort.signal });
-      response.writeHead(answer.status, Object.fromEntries([...answer.headers].filter(([name]) => !["content-encoding", "transfer-encoding", "connection", "content-length"].includes(name))));
-      for await (const part of answer.body) response.write(part);
+      const answer = await fetch(`http://127.0.0.1:${port}${request.url}`, {
+        signal: abort.signal,
+      });
+      response.writeHead(
+        answer.status,
+        Object.fromEntries(
+          [...answer.headers].filter(
+            ([name]) =>
+              !["content-encoding", "transfer-encoding", "connection", "content-length"].includes(
+                name,
+              ),
+          ),
+        ),
+      );
+      for await (const part of answer.body) {
+        await gate.stall;
+        response.write(part);
+      }
       response.end();
     } catch {
       response.destroy();
     }
   });
-  server.on("connection", (socket) => (open.add(socket), socket.on("close", () => open.delete(socket))));
+  server.on(
+    "connection",
+    (socket) => (open.add(socket), socket.on("close", () => open.delete(socket))),
+  );
   await new Promise((resume) => server.listen(0, "127.0.0.1", resume));
   t.after(() => (gate.cut(), new Promise((resume) => server.close(resume))));
   gate.url = `http://127.0.0.1:${server.address().port}/`;
   return gate;
 }
 
-test("after a cut line and 503s the page comes back and says how many events were replayed", async (t) => {
+test("after a cut connection and 503s the page reconnects and says how many events were replayed", async (t) => {
   const dir = await claudeDir(t);
   await write(dir, ...lines(3));
   const server = await serve(t, dir);
@@ -69,25 +122,28 @@ test("after a cut line and 503s the page comes back and says how many events wer
   gate.cut();
   await inState(page, "reconnecting");
   await append(dir, ...lines(4, "away"));
-  await until("a refused try", () => gate.requests.filter((url) => url.startsWith("/api/claude/stream")).length > 2);
+  await until(
+    "a refused try",
+    () => gate.requests.filter((url) => url.startsWith("/api/claude/stream")).length > 2,
+  );
   gate.status = 0;
   await inState(page, "live");
   await settled(page, 7);
   once(await said(page));
-  await page.locator("#live-status", { hasText: /: 4 replayed/ }).waitFor();
+  await page.locator("#app-status", { hasText: /: 4 replayed/ }).waitFor();
   unproblematic(page);
 });
 
-test("without an answer for a while the badge says since when, and what to do", async (t) => {
+test("after a while without an answer the page says since when, and what to do", async (t) => {
   const { server, page } = await open(t, lines(1));
   await server.stop();
   await inState(page, "offline");
   assert.match(await page.textContent("#claude-live-conn"), /^offline since \d/);
-  assert.match(await page.textContent("#live-banner"), /Start claude-live there again/);
-  assert.match(await page.getAttribute("#live-icon", "href"), /favicon-off/);
+  assert.match(await page.textContent("#app-banner"), /Start claude-live there again/);
+  assert.match(await page.getAttribute("#app-icon", "href"), /favicon-off/);
 });
 
-test("who looks at the page waits five seconds at most for the next try", async (t) => {
+test("a visible page tries to reconnect at least every five seconds", async (t) => {
   const dir = await claudeDir(t);
   await write(dir, line("one"));
   const server = await serve(t, dir);
@@ -97,14 +153,17 @@ test("who looks at the page waits five seconds at most for the next try", async 
   await server.stop();
   await inState(page, "reconnecting");
   const tries = [];
-  page.on("request", (request) => /claude\/stream/.test(request.url()) && tries.push(request.url()));
-  await until("a try for each five seconds of a minute", async () => {
+  page.on(
+    "request",
+    (request) => /claude\/stream/.test(request.url()) && tries.push(request.url()),
+  );
+  await until("twelve tries in a minute", async () => {
     await context.clock.runFor(5_100);
     return tries.length >= 12;
   });
 });
 
-test("a token that is wanted is asked for", async (t) => {
+test("the page asks for a token if the server requires one", async (t) => {
   const dir = await claudeDir(t);
   await write(dir, line("secret"));
   const token = join(dir, "token");
@@ -116,14 +175,16 @@ test("a token that is wanted is asked for", async (t) => {
   await inState(page, "reconnecting");
   await serve(t, dir, { port: server.port, args: ["--token-file", token] });
   await inState(page, "locked");
-  assert.match(await page.textContent("#live-banner"), /token/);
-  const other = await tab(page.context(), `${server.url}?token=correct-horse-battery`, { state: null });
+  assert.match(await page.textContent("#app-banner"), /token/);
+  const other = await tab(page.context(), `${server.url}?token=correct-horse-battery`, {
+    state: null,
+  });
   await inState(page, "live");
   await inState(other, "live");
-  assert.equal(await page.locator("#live-banner").isVisible(), false);
+  assert.equal(await page.locator("#app-banner").isVisible(), false);
 });
 
-test("a silent line is not called live: it is opened again", async (t) => {
+test("a silent connection is opened again", async (t) => {
   const dir = await claudeDir(t);
   await write(dir, ...lines(3));
   const server = await serve(t, dir);
@@ -139,22 +200,36 @@ test("a silent line is not called live: it is opened again", async (t) => {
   await sees(page, "after");
 });
 
-test("a purge and a truncation take the rows away, without flicker and with open rows staying open", async (t) => {
+test("a purge removes its rows without flicker, and open rows stay open", async (t) => {
   const { dir, page } = await open(t, lines(6));
   await page.locator(ROWS).nth(2).click();
   const kept = await page.locator(ROWS).nth(2).elementHandle();
   await page.evaluate((rows) => {
     globalThis.fewest = Infinity;
-    const look = () => (globalThis.fewest = Math.min(globalThis.fewest, document.querySelectorAll(rows).length));
+    const look = () =>
+      (globalThis.fewest = Math.min(globalThis.fewest, document.querySelectorAll(rows).length));
     new MutationObserver(look).observe(document.querySelector("tbody"), { childList: true });
   }, ROWS);
-  const history = await page.evaluate(() => fetch("/api/claude/live/backlog").then((answer) => answer.json()));
+  const history = await page.evaluate(() =>
+    fetch("/api/claude/live/backlog").then((answer) => answer.json()),
+  );
   const texts = history.events.map(({ data }) => data.rawLine).reverse();
-  await writeFile(join(dir, "purged"), texts.filter((text) => !/prompt [145]"/.test(text)).map((text) => `${text}\n`).join(""));
+  await writeFile(
+    join(dir, "purged"),
+    texts
+      .filter((text) => !/prompt [145]"/.test(text))
+      .map((text) => `${text}\n`)
+      .join(""),
+  );
   await rename(join(dir, "purged"), join(dir, "history.jsonl"));
-  await until("the purged rows are gone", async () => !(await said(page)).includes("prompt 4"));
-  assert.deepEqual((await said(page)).filter((text) => text.startsWith("prompt")), ["prompt 3", "prompt 2", "prompt 0"]);
-  assert.ok(await kept.evaluate((row) => row.isConnected && row.nextElementSibling.matches(".detail")));
+  await until("the purged rows to leave", async () => !(await said(page)).includes("prompt 4"));
+  assert.deepEqual(
+    (await said(page)).filter((text) => text.startsWith("prompt")),
+    ["prompt 3", "prompt 2", "prompt 0"],
+  );
+  assert.ok(
+    await kept.evaluate((row) => row.isConnected && row.nextElementSibling.matches(".detail")),
+  );
   assert.ok((await page.evaluate(() => globalThis.fewest)) >= 3);
   once(await ids(page));
   await append(dir, line("after"));
@@ -162,7 +237,15 @@ test("a purge and a truncation take the rows away, without flicker and with open
   unproblematic(page);
 });
 
-test("more than the ring holds while away is a gap: told once, and reloaded", async (t) => {
+/** Waits until the program has read so many lines. */
+async function hasRead(server, count) {
+  await until(`${count} lines to be read`, async () => {
+    const health = await (await fetch(`${server.url}healthz`)).json();
+    return health.counters.lines >= count;
+  });
+}
+
+test("after a gap the newest prompts are on top, and the last line says so", async (t) => {
   const dir = await claudeDir(t);
   await write(dir, ...lines(3));
   const server = await serve(t, dir);
@@ -172,17 +255,44 @@ test("more than the ring holds while away is a gap: told once, and reloaded", as
   gate.cut();
   await inState(page, "reconnecting");
   await append(dir, ...lines(1_500, "away"));
-  await until("all are read", async () => (await (await fetch(`${server.url}healthz`)).json()).counters.lines >= 1_503);
+  await hasRead(server, 1_503);
   gate.status = 0;
   await inState(page, "live");
   await sees(page, "away 1499");
-  await page.locator("#live-status", { hasText: "gap reloaded" }).waitFor();
+  await page.locator("#app-status", { hasText: /gap reloaded \d/ }).waitFor();
+  const newest = Array.from({ length: 200 }, (_, at) => `away ${1_499 - at}`);
+  assert.deepEqual((await said(page)).slice(0, 200), newest);
+  assert.equal(await page.locator(`${ROWS}[data-kind=notice]`).count(), 0);
   once(await ids(page));
-  assert.equal(await page.locator(`${ROWS}[data-kind=notice]`).count(), 1);
   unproblematic(page);
 });
 
-test("ten tabs share one stream, and closing the tab that holds it loses nothing", async (t) => {
+test("a flood that ends with a resync leaves the newest prompt on top", async (t) => {
+  const dir = await claudeDir(t);
+  await write(dir, ...lines(3));
+  const server = await serve(t, dir);
+  const gate = await proxy(t, server.port);
+  const page = await tab(await visit(t), gate.url);
+  let flow;
+  gate.stall = new Promise((resume) => (flow = resume));
+  // More than fits into the sockets' buffers and then into the server's ring.
+  const padding = { padding: "x".repeat(4_000) };
+  for (let part = 0; part < 8; part += 1) {
+    await append(dir, ...lines(1_000, `part ${part} prompt`, padding));
+  }
+  await hasRead(server, 8_003);
+  flow();
+  await page.locator("#app-status", { hasText: /gap reloaded \d/ }).waitFor();
+  await until("the newest prompt on top", async () => {
+    return (await said(page))[0] === "part 7 prompt 999";
+  });
+  const newest = Array.from({ length: 200 }, (_, at) => `part 7 prompt ${999 - at}`);
+  assert.deepEqual((await said(page)).slice(0, 200), newest);
+  once(await ids(page));
+  unproblematic(page);
+});
+
+test("ten tabs share one stream, and closing the leader loses nothing", async (t) => {
   const { dir, server, context, page } = await open(t, lines(3));
   const tabs = [page];
   for (let at = 1; at < 10; at += 1) tabs.push(await tab(context, server.url));
@@ -201,43 +311,83 @@ test("ten tabs share one stream, and closing the tab that holds it loses nothing
     once(shown);
     assert.equal(shown.length, 3 + 1 + 8);
   }
-  await until("one stream is left", async () => (await streams(server.url)) === 1);
+  await until("one stream to be left", async () => (await streams(server.url)) === 1);
   unproblematic(...tabs);
 });
 
-test("a tab that knows less than the one that takes the stream over is told what it missed", async (t) => {
+test("a tab that has missed events gets them from the next leader", async (t) => {
   const { dir, server, context, page } = await open(t, lines(1));
   const next = await tab(context, server.url);
-  const deaf = await context.newPage();
-  await deaf.addInitScript(() => {
+  const behind = await context.newPage();
+  await behind.addInitScript(() => {
     const { set } = Object.getOwnPropertyDescriptor(BroadcastChannel.prototype, "onmessage");
     Object.defineProperty(BroadcastChannel.prototype, "onmessage", {
-      set(hear) {
-        set.call(this, (message) => globalThis.isDeaf || hear(message));
+      set(listener) {
+        set.call(this, (message) => globalThis.dropsPosts || listener(message));
       },
     });
   });
-  await deaf.goto(server.url);
-  await inState(deaf, "live");
-  await deaf.evaluate(() => (globalThis.isDeaf = true));
+  await behind.goto(server.url);
+  await inState(behind, "live");
+  await behind.evaluate(() => (globalThis.dropsPosts = true));
   await append(dir, line("missed"));
   await sees(next, "missed");
-  await deaf.evaluate(() => (globalThis.isDeaf = false));
-  assert.ok(!(await said(deaf)).includes("missed"));
+  await behind.evaluate(() => (globalThis.dropsPosts = false));
+  assert.ok(!(await said(behind)).includes("missed"));
   await page.close();
-  await sees(deaf, "missed");
+  await sees(behind, "missed");
   await append(dir, line("last"));
-  for (const other of [next, deaf]) {
+  for (const other of [next, behind]) {
     await sees(other, "last");
     once(await said(other));
   }
 });
 
-test("what another tab hears after a tab's head has asked for the backlog, and before its modules run, is not missed", async (t) => {
+test("a tab that opens while the leader dies misses nothing", async (t) => {
+  const { dir, server, context, page } = await open(t, lines(3));
+  const early = await (await fetch(`${server.url}api/claude/live/backlog?limit=200`)).text();
+  await append(dir, line("before its modules run"));
+  await sees(page, "before its modules run");
+  const late = await context.newPage();
+  await late.addInitScript(() => {
+    new BroadcastChannel("claude-live").onmessage = () => (globalThis.hasHeard = true);
+  });
+  const held = new Promise((resume) => late.route("**/backlog?*", resume));
+  await late.goto(server.url, { waitUntil: "domcontentloaded" });
+  const request = await held;
+  await append(dir, line("before its backlog comes"));
+  await sees(page, "before its backlog comes");
+  await until("a post of the leader", () => late.evaluate(() => globalThis.hasHeard ?? false));
+  await page.close();
+  await request.fulfill({ contentType: "application/json", body: early });
+  await inState(late, "live");
+  for (const text of ["before its modules run", "before its backlog comes"]) await sees(late, text);
+  await append(dir, line("after"));
+  await sees(late, "after");
+  once(await said(late));
+});
+
+test("a backlog that is not answered is requested again", async (t) => {
+  const { dir, page } = await open(t, lines(3));
+  const requests = [];
+  await page.route("**/backlog?*", (route) => requests.push(route) > 1 && route.continue());
+  await write(dir, ...lines(2, "other"));
+  await until("the lost request", () => requests.length > 0);
+  await append(dir, line("after"));
+  await sees(page, "after");
+  const hasNew = async () => (await said(page)).filter((text) => /^prompt/.test(text)).length === 0;
+  await until("the purged rows to leave", hasNew, 3 * PATIENCE_MS);
+  for (const text of ["other 0", "other 1", "after"]) await sees(page, text);
+  once(await ids(page));
+});
+
+test("a tab misses nothing between its backlog and the run of its modules", async (t) => {
   const { dir, server, context, page } = await open(t, lines(3));
   const late = await context.newPage();
   const held = new Promise((resume) => late.route("**/static/dom.js", resume));
-  const backlog = late.waitForEvent("requestfinished", (request) => request.url().includes("/backlog"));
+  const backlog = late.waitForEvent("requestfinished", (request) =>
+    request.url().includes("/backlog"),
+  );
   await late.goto(server.url, { waitUntil: "commit" });
   await backlog;
   await append(dir, line("between"));
@@ -249,7 +399,7 @@ test("what another tab hears after a tab's head has asked for the backlog, and b
   once(await said(late));
 });
 
-test("a tab that holds the stream and is frozen is relieved of it", async (t) => {
+test("a frozen leader is replaced", async (t) => {
   const { dir, server, context, page } = await open(t, lines(1));
   await page.evaluate(() => {
     BroadcastChannel.prototype.postMessage = () => {};
@@ -259,10 +409,10 @@ test("a tab that holds the stream and is frozen is relieved of it", async (t) =>
   await append(dir, line("after"));
   await sees(other, "after");
   await sees(page, "after");
-  await until("the frozen tab's stream is over", async () => (await streams(server.url)) === 1);
+  await until("the end of the frozen tab's stream", async () => (await streams(server.url)) === 1);
 });
 
-test("a holder whose timers are slow, as it is hidden, tries again for a tab that is looked at", async (t) => {
+test("a hidden leader, whose timers are slow, reconnects for a visible tab", async (t) => {
   const { dir, server, context, page } = await open(t, lines(1));
   const other = await tab(context, server.url);
   await page.evaluate(() => {
@@ -277,19 +427,21 @@ test("a holder whose timers are slow, as it is hidden, tries again for a tab tha
   await sees(other, "after");
 });
 
-test("where tabs cannot choose a holder, each has its own stream", async (t) => {
+test("without locks each tab has a stream of its own", async (t) => {
   const dir = await claudeDir(t);
   await write(dir, line("one"));
   const server = await serve(t, dir);
   const context = await visit(t);
-  await context.addInitScript(() => Object.defineProperty(Navigator.prototype, "locks", { value: undefined }));
+  await context.addInitScript(() =>
+    Object.defineProperty(Navigator.prototype, "locks", { value: undefined }),
+  );
   const tabs = [await tab(context, server.url), await tab(context, server.url)];
   assert.equal(await streams(server.url), 2);
   await append(dir, line("two"));
   await Promise.all(tabs.map((other) => sees(other, "two")));
 });
 
-test("a page that is loaded while the server is away begins when it is back", async (t) => {
+test("a page that is loaded while the server is away starts when it is back", async (t) => {
   const dir = await claudeDir(t);
   await write(dir, line("one"));
   const server = await serve(t, dir);

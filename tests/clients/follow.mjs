@@ -1,35 +1,35 @@
 /**
- * Follows a claude-live as its README says a client should, and says each history line once. Uses nothing from outside, so
- * that it can be sent into a browser as text.
+ * Follows a server as the README tells clients to, and reports each history line once. Uses nothing
+ * from outside the function, so that its text can be sent to a browser.
  *
- * @param {string} base the program's address
+ * @param {string} base the server's address
  * @param {typeof EventSource} EventSource
- * @param {(what: { line?: string, twice?: string, note?: string }) => void} say
+ * @param {(report: { line?: string, twice?: string, note?: string }) => void} report
  */
-export async function follow(base, EventSource, say) {
-  let seenOffset = -1;
+export async function follow(base, EventSource, report) {
+  let lastOffset = -1;
   let backlogId = 0;
 
-  /** Says the line of an event; one that was said before is a mistake. */
+  /** Reports the line of an event; one that was reported before is a mistake. */
   function take({ data }) {
-    say(data.offset > seenOffset ? { line: data.rawLine } : { twice: data.rawLine });
-    seenOffset = Math.max(seenOffset, data.offset);
+    report(data.offset > lastOffset ? { line: data.rawLine } : { twice: data.rawLine });
+    lastOffset = Math.max(lastOffset, data.offset);
   }
 
-  /** Says what the backlog has and was not said, oldest first. */
+  /** Reports the lines of the backlog that are new, oldest first. */
   async function readBacklog() {
     const answer = await fetch(`${base}/api/claude/live/backlog?limit=1000`);
     const { lastEventId, events } = await answer.json();
     backlogId = lastEventId;
-    events.reverse().filter(({ data }) => data.offset > seenOffset).forEach(take);
+    events.reverse().filter(({ data }) => data.offset > lastOffset).forEach(take);
   }
 
-  // Events wait for a backlog that is being read: those that it has are dropped after.
+  // Events wait while a backlog is read: those that it contains are dropped after.
   let work = readBacklog();
   await work;
 
   const stream = new EventSource(`${base}/api/claude/stream?since=${backlogId}`);
-  stream.addEventListener("open", () => say({ note: "open" }));
+  stream.addEventListener("open", () => report({ note: "open" }));
   stream.addEventListener("history.append", (message) => {
     work = work.then(() => {
       const event = JSON.parse(message.data);
@@ -38,7 +38,7 @@ export async function follow(base, EventSource, say) {
   });
   stream.addEventListener("server.notice", (message) => {
     const { data } = JSON.parse(message.data);
-    say({ note: data.kind });
+    report({ note: data.kind });
     if (data.kind === "stream.resync") work = work.then(readBacklog);
   });
 }

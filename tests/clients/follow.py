@@ -1,4 +1,4 @@
-"""Follows a claude-live as its README says a client should, with httpx-sse, and prints each history line once.
+"""Follows a server as the README tells clients to, with httpx-sse; prints each history line once.
 
 Usage: follow.py BASE_URL
 """
@@ -17,24 +17,24 @@ class Follower:
     def __init__(self, base):
         self.base = base
         self.client = httpx.Client(timeout=httpx.Timeout(10, read=40))
-        self.seen_offset = -1
+        self.last_offset = -1
         self.backlog_id = 0
 
-    def say(self, **what):
-        print(json.dumps(what), flush=True)
+    def report(self, **found):
+        print(json.dumps(found), flush=True)
 
     def take(self, data):
-        if data["offset"] > self.seen_offset:
-            self.seen_offset = data["offset"]
-            self.say(line=data["rawLine"])
+        if data["offset"] > self.last_offset:
+            self.last_offset = data["offset"]
+            self.report(line=data["rawLine"])
         else:
-            self.say(twice=data["rawLine"])
+            self.report(twice=data["rawLine"])
 
     def read_backlog(self):
         backlog = self.client.get(f"{self.base}/api/claude/live/backlog?limit=1000").json()
         self.backlog_id = backlog["lastEventId"]
         for event in reversed(backlog["events"]):
-            if event["data"]["offset"] > self.seen_offset:
+            if event["data"]["offset"] > self.last_offset:
                 self.take(event["data"])
 
     def run(self):
@@ -45,7 +45,7 @@ class Follower:
                 headers = {"Last-Event-ID": last_id}
                 url = f"{self.base}/api/claude/stream"
                 with connect_sse(self.client, "GET", url, headers=headers) as source:
-                    self.say(note="open")
+                    self.report(note="open")
                     for sse in source.iter_sse():
                         last_id = sse.id or last_id
                         self.on_event(sse)
@@ -60,7 +60,7 @@ class Follower:
                 self.take(event["data"])
         elif sse.event == "server.notice":
             kind = sse.json()["data"]["kind"]
-            self.say(note=kind)
+            self.report(note=kind)
             if kind == "stream.resync":
                 self.read_backlog()
 

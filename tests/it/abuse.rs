@@ -1,4 +1,4 @@
-//! Clients that send what no client should: too much, too slowly, nothing, or nonsense.
+//! Clients that misbehave: they send too much, too slowly, nothing, or malformed requests.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -6,16 +6,17 @@ use std::time::{Duration, Instant};
 use crate::process::peak_memory_kb;
 use crate::program::{Client, Program, Response, prompt, wait_until};
 
-/// How much an endless head sends if nobody stops it.
+/// The bytes of an endless head, unless the server stops it.
 const ENDLESS_BYTES: usize = 64 << 20;
 
-/// What any attack may cost in memory.
+/// The memory that an attack may cost.
 const MAX_EXTRA_KB: u64 = 5 * 1024;
 
-/// What a hundred clients that do not read may cost: 8 MB of events each, were they not shared.
+/// The memory that a hundred clients that do not read may cost; without sharing it would be 8 MB
+/// each.
 const MAX_STALLED_KB: u64 = 20 * 1024;
 
-/// Sends without end and returns the answer.
+/// Sends an endless head and returns the answer.
 fn flood(program: &Program, start: &str, block: &str) -> Response {
     let mut client = Client::connect(program.address);
     let mut writer = client.socket().try_clone().unwrap();
@@ -35,7 +36,7 @@ fn flood(program: &Program, start: &str, block: &str) -> Response {
 }
 
 #[test]
-fn heads_without_end_are_refused_and_cost_no_memory() {
+fn endless_heads_are_refused_and_cost_no_memory() {
     let program = Program::start(&[]);
     program.get("/");
     let before = peak_memory_kb(program.child.id());
@@ -59,7 +60,7 @@ fn heads_without_end_are_refused_and_cost_no_memory() {
 }
 
 #[test]
-fn clients_that_do_not_read_their_answers_cost_no_memory_and_are_given_up() {
+fn clients_that_do_not_read_their_answers_cost_no_memory_and_are_disconnected() {
     let line = |number: usize| prompt(&format!("{number} {}", "x".repeat(6000)));
     let history: String = (0..1000).map(line).collect();
     let program = Program::start_with(&history, &[]);
@@ -70,10 +71,10 @@ fn clients_that_do_not_read_their_answers_cost_no_memory_and_are_given_up() {
         client.ask("GET", "/api/claude/live/backlog?limit=1000", &[]);
     }
     wait_until("all are being answered", || program.counter("connections") == 101);
-    // How long depends on how much the system takes for a client that reads nothing; an answer has 60 s in all.
+    // The time depends on the system's buffers; an answer has 60 s at most.
     let start = Instant::now();
     while program.counter("connections") > 1 {
-        assert!(start.elapsed() < Duration::from_secs(70), "they are not given up");
+        assert!(start.elapsed() < Duration::from_secs(70), "they stay connected");
         std::thread::sleep(Duration::from_millis(500));
     }
     let extra = peak_memory_kb(program.child.id()) - before;
@@ -96,16 +97,23 @@ fn large_heads_are_refused_with_the_right_status() {
     check(format!("{start}X: {}\r\n\r\n", "x".repeat(16 * 1024)), 431);
     let mut client = Client::connect(program.address);
     client.send(format!("{start}Cookie: {}\r\n\r\n", "é=ü; ".repeat(2000)));
-    assert_eq!(client.response(false).status, 200, "cookies of other programs do not matter");
+    assert_eq!(
+        client.response(false).status,
+        200,
+        "cookies of other programs may contain any bytes"
+    );
 }
 
 #[test]
-fn what_is_malformed_gets_its_status_as_json_and_a_closed_connection() {
+fn a_malformed_request_gets_its_status_as_json_and_a_closed_connection() {
     let program = Program::start(&[]);
     let host = "Host: localhost\r\n";
-    // Would be answered if any byte of a refused request or its body were read as the next one.
+    // It would be answered if the rest of a refused request or its body were read as the next one.
     let next = format!("GET /healthz HTTP/1.1\r\n{host}\r\n");
     let with = |headers: &str| format!("GET / HTTP/1.1\r\n{host}{headers}\r\n");
+    let with_body = |method: &str| {
+        format!("{method} / HTTP/1.1\r\n{host}Content-Length: {}\r\n\r\n", next.len())
+    };
     for (request, status) in [
         ("GET /\r\n\r\n".to_owned(), 400),
         ("GET\r\n\r\n".to_owned(), 400),
@@ -130,7 +138,12 @@ fn what_is_malformed_gets_its_status_as_json_and_a_closed_connection() {
         (with("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"), 400),
         (with("Content-Length: 5\r\nContent-Length: 6\r\n"), 400),
         (with("Content-Length: +5\r\n"), 400),
-        (with(&format!("Content-Length: {}\r\n", next.len())), 413),
+        (with_body("GET"), 413),
+        (with_body("POST"), 405),
+        (with_body("PUT"), 405),
+        (with_body("BREW"), 405),
+        (format!("POST / HTTP/1.1\r\n{host}Transfer-Encoding: chunked\r\n\r\n"), 405),
+        (format!("POST / HTTP/1.1\r\n{host}Content-Length: x\r\n\r\n"), 400),
         (with("Transfer-Encoding: chunked\r\n"), 413),
         (with("Expect: 100-continue\r\nContent-Length: 9\r\n"), 413),
     ] {
@@ -140,6 +153,8 @@ fn what_is_malformed_gets_its_status_as_json_and_a_closed_connection() {
         assert_eq!(response.status, status, "{request:?}: {}", response.text());
         assert_eq!(response.headers["content-type"], "application/json");
         assert_eq!(response.headers["connection"], "close");
+        let allow = response.headers.get("allow").map(String::as_str);
+        assert_eq!(allow, (status == 405).then_some("GET, HEAD"), "{request:?}");
         assert!(!response.code().is_empty());
         assert_eq!(client.rest(), b"", "{request:?}");
     }
@@ -186,7 +201,7 @@ fn a_connection_without_a_request_is_closed_after_30_s() {
     std::thread::sleep(Duration::from_secs(15));
     empty.send("\r\n");
     for mut client in [silent, kept, empty] {
-        assert_eq!(client.rest(), b"", "closed without a word");
+        assert_eq!(client.rest(), b"", "closed without an answer");
         let took = start.elapsed();
         assert!((29..40).contains(&took.as_secs()), "after {took:?}");
     }
@@ -194,7 +209,7 @@ fn a_connection_without_a_request_is_closed_after_30_s() {
 }
 
 #[test]
-fn clients_that_leave_in_the_middle_leave_nothing_behind() {
+fn clients_that_disconnect_early_free_their_places() {
     let program = Program::start(&[]);
     for request in ["", "GET / HT", "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"] {
         for _ in 0..50 {
@@ -210,7 +225,7 @@ fn clients_that_leave_in_the_middle_leave_nothing_behind() {
 }
 
 #[test]
-fn after_an_error_of_the_request_alone_the_connection_goes_on() {
+fn a_connection_goes_on_after_an_error_in_a_single_request() {
     let program = Program::start(&[]);
     let mut client = Client::connect(program.address);
     for (target, status) in [

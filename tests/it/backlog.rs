@@ -50,7 +50,8 @@ fn a_line_that_is_no_object_says_where_and_why() {
     let data = program.backlog(1)["events"][0]["data"].clone();
     assert_eq!(
         data,
-        json!({"summary": {}, "rawLine": "{\"display\":\"cut", "parseError": "EOF while parsing a string at line 1 column 15", "offset": 0})
+        json!({"summary": {}, "rawLine": "{\"display\":\"cut", "offset": 0,
+               "parseError": "EOF while parsing a string at line 1 column 15"})
     );
     assert_eq!(program.counter("parseErrors"), 1);
 }
@@ -113,4 +114,41 @@ fn ids_grow_over_a_restart_and_the_offset_names_the_line() {
             (&new["data"]["offset"], raw_line(new))
         );
     }
+}
+
+#[test]
+fn older_lines_are_read_from_the_file_back_to_its_first() {
+    let line = |number: usize| prompt(&format!("line {number}"));
+    let all: String = (0..2500).map(line).collect();
+    let program = Program::start_with(&all, &[]);
+    let mut events = program.backlog(1000)["events"].as_array().unwrap().clone();
+    let last_id = program.backlog(1)["lastEventId"].clone();
+    let mut before = events.last().unwrap()["data"]["offset"].clone();
+    while !before.is_null() {
+        let target = format!("/api/claude/live/backlog?before={before}&limit=400");
+        let page = program.get(&target).json();
+        assert_eq!((&page["limit"], &page["lastEventId"]), (&400.into(), &last_id));
+        let older = page["events"].as_array().unwrap();
+        assert!(older.len() <= 400 && older.iter().all(|event| event.get("id").is_none()));
+        assert!(older.iter().all(|event| event["type"] == "history.append"));
+        events.extend(older.clone());
+        before = page["before"].clone();
+    }
+    let lines: Vec<_> = events.iter().rev().map(|event| raw_line(event) + "\n").collect();
+    assert_eq!(lines.concat(), all);
+}
+
+#[test]
+fn a_bad_offset_is_a_400_and_a_missing_history_has_no_older_lines() {
+    let program = Program::start(&[]);
+    for bad in ["", "-1", "x", "1.5"] {
+        let response = program.get(&format!("/api/claude/live/backlog?before={bad}"));
+        assert_eq!((response.status, response.code().as_str()), (400, "bad_before"), "{bad}");
+    }
+    let page = program.get("/api/claude/live/backlog?before=99999999999999999999").json();
+    assert_eq!((&page["events"], &page["before"]), (&json!([]), &json!(null)));
+    std::fs::create_dir(program.history()).unwrap();
+    let response = program.get("/api/claude/live/backlog?before=5");
+    assert_eq!((response.status, response.code().as_str()), (503, "history_unreadable"));
+    assert!(response.json()["error"]["message"].as_str().unwrap().contains("is a directory"));
 }

@@ -1,5 +1,5 @@
-//! Clients that others wrote, on the real binary: each connects, receives, sees the server killed and started again,
-//! and goes on where it was, with nothing lost and nothing twice.
+//! Clients and proxies of other projects on the real binary: each connects, receives, sees the
+//! server killed and started again, and resumes, with nothing lost and nothing received twice.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::program::{Frame, PATIENCE, Program, Stream, prompt, raw_line, wait_until};
+use crate::tools::{find, skip};
 
 /// A process that is killed on drop.
 struct Running(Child);
@@ -26,11 +27,9 @@ impl Drop for Running {
 }
 
 impl Running {
-    /// `hint` is how to get the command where it is missing. Its stdout comes line by line.
-    fn start(command: &mut Command, hint: &str) -> (Running, Receiver<String>) {
-        let command = command.stdout(Stdio::piped()).stdin(Stdio::piped());
-        let mut child =
-            command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}; {hint}"));
+    /// Starts a command, whose stdout is received line by line.
+    fn start(command: &mut Command) -> (Running, Receiver<String>) {
+        let mut child = command.stdout(Stdio::piped()).stdin(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = channel();
         thread::spawn(move || {
@@ -44,59 +43,51 @@ impl Running {
     }
 }
 
-/// A client in another language that prints what it sees.
+/// Returns node, if it is installed and npm's packages are fetched.
+fn node() -> Option<PathBuf> {
+    let packages = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/node_modules/eventsource");
+    if !packages.is_dir() {
+        skip("packages from npm");
+        return None;
+    }
+    find("node")
+}
+
+/// A client of `tests/clients` that prints each thing it notices as a line of JSON.
 struct Script {
     process: Running,
-    /// It ends by itself, with its children, when its stdin does.
-    has_children: bool,
+    /// Ends when its stdin does; a killed one would leave its browser behind.
+    ends_itself: bool,
     lines: Receiver<String>,
     notes: Vec<String>,
 }
 
 impl Drop for Script {
+    /// Closes the client's stdin, at which one with a browser ends it, and waits for its end.
     fn drop(&mut self) {
         drop(self.process.0.stdin.take());
-        if self.has_children && !thread::panicking() {
+        if self.ends_itself && !thread::panicking() {
             wait_until("the client has ended", || self.process.0.try_wait().unwrap().is_some());
         }
     }
 }
 
-fn clients() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
-}
-
 impl Script {
-    fn node(address: SocketAddr) -> Script {
-        assert!(clients().join("node_modules/eventsource").is_dir(), "run tests/clients/setup");
-        Script::start(Command::new("node").arg("eventsource.mjs"), address, "install Node.js")
+    fn start(interpreter: &Path, script: &str, address: SocketAddr) -> Script {
+        let mut command = Command::new(interpreter);
+        command.arg(script).arg(format!("http://{address}"));
+        command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients"));
+        let (process, lines) = Running::start(&mut command);
+        Script { process, ends_itself: script == "chromium.mjs", lines, notes: Vec::new() }
     }
 
-    fn chromium(address: SocketAddr) -> Script {
-        let mut node = Command::new("node");
-        let mut script = Script::start(node.arg("chromium.mjs"), address, "install Node.js");
-        script.has_children = true;
-        script
-    }
-
-    fn python(address: SocketAddr) -> Script {
-        let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients/venv/bin/python");
-        Script::start(Command::new(python).arg("follow.py"), address, "run tests/clients/setup")
-    }
-
-    fn start(command: &mut Command, address: SocketAddr, hint: &str) -> Script {
-        command.arg(format!("http://{address}")).current_dir(clients());
-        let (process, lines) = Running::start(command, hint);
-        Script { process, has_children: false, lines, notes: Vec::new() }
-    }
-
-    /// What it says next, as `(what, value)`.
+    /// Returns the next thing that the client notices, as `(kind, value)`.
     #[track_caller]
     fn next(&mut self) -> (String, String) {
-        let line = self.lines.recv_timeout(PATIENCE).expect("the client says something");
-        let said: Value = serde_json::from_str(&line).unwrap();
-        let (what, value) = said.as_object().unwrap().iter().next().unwrap();
-        (what.clone(), value.as_str().unwrap().to_owned())
+        let line = self.lines.recv_timeout(PATIENCE).expect("the client prints a line");
+        let noticed: Value = serde_json::from_str(&line).unwrap();
+        let (kind, value) = noticed.as_object().unwrap().iter().next().unwrap();
+        (kind.clone(), value.as_str().unwrap().to_owned())
     }
 
     /// Fails unless these prompts come next, each once; notes may come between them.
@@ -105,9 +96,9 @@ impl Script {
         for wanted in prompts {
             let line = loop {
                 match self.next() {
-                    (what, note) if what == "note" => self.notes.push(note),
-                    (what, line) if what == "line" => break line,
-                    (what, line) => panic!("{what}: {line}"),
+                    (kind, note) if kind == "note" => self.notes.push(note),
+                    (kind, line) if kind == "line" => break line,
+                    (kind, line) => panic!("{kind}: {line}"),
                 }
             };
             assert_eq!(line, prompt(wanted).trim_end());
@@ -117,8 +108,8 @@ impl Script {
     #[track_caller]
     fn expect_note(&mut self, wanted: &str) {
         while !self.notes.iter().any(|note| note == wanted) {
-            let (what, note) = self.next();
-            assert_eq!(what, "note", "{note}");
+            let (kind, note) = self.next();
+            assert_eq!(kind, "note", "{note}");
             self.notes.push(note);
         }
         self.notes.clear();
@@ -129,7 +120,7 @@ fn prompts(names: &[&str]) -> String {
     names.iter().map(|name| prompt(name)).collect()
 }
 
-/// Kills a program and starts another in its place; the lines are appended in between.
+/// Kills a program, appends the lines, and starts another at the same address.
 fn restart(program: Program, between: &[&str]) -> Program {
     let (address, dir) = (program.address, program.dir().to_owned());
     let temporary = program.kill_and_keep();
@@ -139,9 +130,9 @@ fn restart(program: Program, between: &[&str]) -> Program {
     program
 }
 
-fn follows_over_a_restart(start: fn(SocketAddr) -> Script) {
+fn check_over_a_restart(interpreter: &Path, script: &str) {
     let program = Program::start_with(&prompts(&["a", "b"]), &[]);
-    let mut script = start(program.address);
+    let mut script = Script::start(interpreter, script, program.address);
     script.expect(&["a", "b"]);
     script.expect_note("open");
     program.append(&prompts(&["c", "d"]));
@@ -157,20 +148,29 @@ fn follows_over_a_restart(start: fn(SocketAddr) -> Script) {
 
 #[test]
 fn npm_eventsource_follows_over_a_restart() {
-    follows_over_a_restart(Script::node);
+    if let Some(node) = node() {
+        check_over_a_restart(&node, "eventsource.mjs");
+    }
 }
 
 #[test]
 fn httpx_sse_follows_over_a_restart() {
-    follows_over_a_restart(Script::python);
+    let python = Path::new(env!("CARGO_TARGET_TMPDIR")).join("venv/bin/python");
+    if python.is_file() {
+        check_over_a_restart(&python, "follow.py");
+    } else {
+        skip("packages from PyPI");
+    }
 }
 
 #[test]
 fn chromium_follows_over_a_restart() {
-    follows_over_a_restart(Script::chromium);
+    if let (Some(node), Some(_)) = (node(), find("chromium")) {
+        check_over_a_restart(&node, "chromium.mjs");
+    }
 }
 
-/// curl as an SSE client that is started again whenever it ends.
+/// curl as an SSE client, started again for each connection.
 struct Curl {
     address: SocketAddr,
     process: Running,
@@ -186,11 +186,11 @@ impl Curl {
             command.args(["--header", &format!("Last-Event-ID: {id}")]);
         }
         command.arg(format!("http://{address}/api/claude/stream"));
-        let (process, lines) = Running::start(&mut command, "install curl");
+        let (process, lines) = Running::start(&mut command);
         Curl { address, process, lines, last_id }
     }
 
-    fn again(&mut self) {
+    fn reconnect(&mut self) {
         *self = Curl::start(self.address, self.last_id);
     }
 
@@ -198,7 +198,7 @@ impl Curl {
     fn frame(&mut self) -> Frame {
         let mut text = String::new();
         loop {
-            let line = self.lines.recv_timeout(PATIENCE).expect("curl prints something");
+            let line = self.lines.recv_timeout(PATIENCE).expect("curl prints a line");
             if line.is_empty() {
                 break;
             }
@@ -221,7 +221,10 @@ impl Curl {
 }
 
 #[test]
-fn curl_resumes_where_it_was_and_is_told_of_a_restart() {
+fn curl_resumes_after_its_last_id_and_learns_of_a_restart() {
+    if find("curl").is_none() {
+        return;
+    }
     let program = Program::start_with(&prompt("a"), &[]);
     let mut curl = Curl::start(program.address, None);
     assert_eq!(curl.frame().retry, Some(2000));
@@ -229,12 +232,12 @@ fn curl_resumes_where_it_was_and_is_told_of_a_restart() {
     curl.expect(&["b", "c"]);
     curl.process.0.kill().unwrap();
     program.append(&prompts(&["d", "e"]));
-    curl.again();
+    curl.reconnect();
     assert_eq!(curl.frame().retry, Some(2000));
     curl.expect(&["d", "e"]);
     let program = restart(program, &["f"]);
     wait_until("curl has ended", || curl.process.0.try_wait().unwrap().is_some());
-    curl.again();
+    curl.reconnect();
     assert_eq!(curl.frame().retry, Some(2000));
     let notice = curl.frame();
     assert_eq!(notice.json()["data"]["kind"], "stream.resync");
@@ -246,44 +249,41 @@ fn curl_resumes_where_it_was_and_is_told_of_a_restart() {
     curl.expect(&["g"]);
 }
 
-/// nginx with its defaults in front of a program: HTTP/1.0 to the upstream, answers buffered.
+/// nginx as a proxy with its defaults: HTTP/1.0 to the upstream, answers buffered.
 struct Nginx {
+    program: PathBuf,
     address: SocketAddr,
     dir: tempfile::TempDir,
     process: Running,
 }
 
 impl Nginx {
-    fn start(upstream: SocketAddr) -> Nginx {
+    /// Returns a proxy of the upstream, if nginx is installed.
+    fn start(upstream: SocketAddr) -> Option<Nginx> {
+        let program = find("nginx")?;
         let dir = tempfile::tempdir().unwrap();
-        // nginx cannot be asked which port it was given: this one was free a moment ago.
+        // nginx does not tell which port it was given: this one was free a moment ago.
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|name| format!("{name}_temp_path {name};\n"))
             .concat();
         let config = format!(
-            "worker_processes 1;\nerror_log stderr;\npid nginx.pid;\nevents {{ worker_connections 64; }}\n\
-             http {{\naccess_log off;\n{temporary}server {{ listen {address}; location / {{ proxy_pass http://{upstream}; }} }}\n}}\n"
+            "worker_processes 1; error_log stderr; pid nginx.pid;
+             events {{ worker_connections 64; }}
+             http {{ access_log off; {temporary}
+                 server {{ listen {address}; location / {{ proxy_pass http://{upstream}; }} }}
+             }}"
         );
         fs::write(dir.path().join("nginx.conf"), config).unwrap();
-        let process = Nginx::spawn(dir.path(), address);
-        Nginx { address, dir, process }
+        let process = Nginx::spawn(&program, dir.path(), address);
+        Some(Nginx { program, address, dir, process })
     }
 
-    fn spawn(dir: &Path, address: SocketAddr) -> Running {
-        let mut command = Command::new("nginx");
-        command.arg("-p").arg(dir).args([
-            "-e",
-            "stderr",
-            "-c",
-            "nginx.conf",
-            "-g",
-            "daemon off; master_process off;",
-        ]);
-        // Debian has it where only root's `PATH` leads.
-        let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/usr/local/sbin";
-        command.env("PATH", path).stderr(Stdio::null());
-        let (process, _) = Running::start(&mut command, "install nginx");
+    fn spawn(program: &Path, dir: &Path, address: SocketAddr) -> Running {
+        let mut command = Command::new(program);
+        command.arg("-p").arg(dir).args(["-e", "stderr", "-c", "nginx.conf"]);
+        command.args(["-g", "daemon off; master_process off;"]).stderr(Stdio::null());
+        let (process, _) = Running::start(&mut command);
         wait_until("nginx listens", || TcpStream::connect(address).is_ok());
         process
     }
@@ -292,14 +292,14 @@ impl Nginx {
     fn restart(&mut self) {
         self.process.0.kill().unwrap();
         self.process.0.wait().unwrap();
-        self.process = Nginx::spawn(self.dir.path(), self.address);
+        self.process = Nginx::spawn(&self.program, self.dir.path(), self.address);
     }
 }
 
 #[test]
 fn nginx_with_its_defaults_passes_events_on_within_200_ms() {
     let program = Program::start_with(&prompt("old"), &[]);
-    let nginx = Nginx::start(program.address);
+    let Some(nginx) = Nginx::start(program.address) else { return };
     let mut stream = Stream::open(nginx.address, "", &[]);
     assert_eq!(stream.head.headers["content-type"], "text/event-stream");
     assert_eq!(stream.frame().unwrap().retry, Some(2000));
@@ -314,10 +314,11 @@ fn nginx_with_its_defaults_passes_events_on_within_200_ms() {
 }
 
 #[test]
-fn behind_nginx_a_connection_that_breaks_is_resumed_with_nothing_lost_and_nothing_twice() {
+fn behind_nginx_a_broken_connection_resumes_with_nothing_lost_and_nothing_twice() {
+    let Some(node) = node() else { return };
     let program = Program::start_with(&prompt("a"), &[]);
-    let mut nginx = Nginx::start(program.address);
-    let mut script = Script::node(nginx.address);
+    let Some(mut nginx) = Nginx::start(program.address) else { return };
+    let mut script = Script::start(&node, "eventsource.mjs", nginx.address);
     script.expect(&["a"]);
     script.expect_note("open");
     program.append(&prompt("b"));

@@ -10,10 +10,14 @@ fn run(args: &[&str]) -> Output {
 #[track_caller]
 fn check_fails(args: &[&str], code: i32, message: &str) {
     let output = run(args);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(code), "{said}");
-    assert!(said.contains(message), "{said}");
-    assert_eq!(said.lines().filter(|line| line.contains(message)).count(), 1, "one line: {said}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{stderr}");
+    assert!(stderr.contains(message), "{stderr}");
+    assert_eq!(
+        stderr.lines().filter(|line| line.contains(message)).count(),
+        1,
+        "one line: {stderr}"
+    );
     assert!(output.stdout.is_empty());
 }
 
@@ -30,9 +34,11 @@ fn help_and_version_go_to_stdout() {
 }
 
 #[test]
-fn bad_arguments_exit_with_2_and_name_the_value() {
+fn bad_arguments_exit_with_2_and_are_named() {
     check_fails(&["--port", "http"], 2, "--port `http`: expected a whole number from 0 to 65535");
     check_fails(&["--nonsense"], 2, "--nonsense");
+    check_fails(&["--allow-host", "http://a/"], 2, "--allow-host `http://a/`: expected a host");
+    check_fails(&["--print-service=systemd", "--open"], 2, "takes no other options");
     check_fails(&["--host", "0.0.0.0"], 2, "--token-file");
 }
 
@@ -44,18 +50,18 @@ fn a_port_in_use_exits_with_1_and_names_it() {
 }
 
 #[test]
-fn a_static_folder_or_token_file_that_is_not_there_exits_with_1() {
+fn a_missing_static_folder_or_token_file_exits_with_1() {
     check_fails(&["--port=0", "--static", "/nonexistent"], 1, "--static `/nonexistent`");
     check_fails(&["--port=0", "--token-file", "/nonexistent"], 1, "--token-file `/nonexistent`");
 }
 
 #[test]
-fn a_token_file_without_an_end_is_not_read_for_ever() {
+fn an_endless_token_file_is_not_read_to_its_end() {
     check_fails(&["--port=0", "--token-file", "/dev/zero"], 1, "--token-file `/dev/zero`");
 }
 
 #[test]
-fn the_environment_names_the_directory() {
+fn the_environment_variable_names_the_directory() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("history.jsonl"), "{\"display\":\"from the environment\"}\n")
         .unwrap();
@@ -71,8 +77,8 @@ fn stderr_names_the_directory_and_never_a_prompt() {
     program.append(&prompt("another secret"));
     wait_until("it is read", || program.backlog_lines().len() == 3);
     let dir = program.dir().to_string_lossy().into_owned();
-    let said = program.kill();
-    assert!(said.contains(&dir) && !said.contains("secret"), "{said}");
+    let stderr = program.kill();
+    assert!(stderr.contains(&dir) && !stderr.contains("secret"), "{stderr}");
 }
 
 #[test]

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::program::{Client, Program, Stream, prompt, wait_until};
 
-/// Opens streams at the same instant. Returns them and how long the slowest waited for its first bytes.
+/// Opens streams at the same instant. Returns them and how long the slowest waited for its first
+/// bytes.
 fn open_at_once(address: SocketAddr, count: usize) -> (Vec<Stream>, Duration) {
     let barrier = Arc::new(Barrier::new(count));
     let threads: Vec<_> = (0..count)
@@ -36,7 +37,8 @@ fn streams_that_are_opened_at_the_same_instant_are_all_answered_within_a_second(
     }
 }
 
-/// Opens streams at the same instant, has one line reach them all, and returns how long the slowest took to open.
+/// Opens streams at the same instant, has one line reach them all, and returns how long the slowest
+/// took to open.
 fn check_all_are_served(program: &Program, count: usize) -> Duration {
     let (mut streams, slowest) = open_at_once(program.address, count);
     let line = prompt(&format!("for all {count}"));

@@ -7,8 +7,9 @@ use std::process::Command;
 use crate::program::{Program, prompt};
 use crate::tools::succeeds;
 
-/// As the README promises.
-const MAX_BYTES: u64 = 2_000_000;
+/// A third of it is the C library where that is glibc: a static program that prints a line and
+/// listens on a port has 1.3 MB then, 0.3 MB without glibc.
+const MAX_BYTES: u64 = 3_600_000;
 
 fn make(args: &[&str]) -> String {
     succeeds(Command::new("make").args(args).current_dir(env!("CARGO_MANIFEST_DIR")))

@@ -1,4 +1,4 @@
-//! No descriptor left, no thread to be had.
+//! The program runs out of descriptors, threads or places.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,16 +9,17 @@ use std::time::Duration;
 
 use crate::process::{held, processor_time};
 use crate::program::{Client, Program, command, command_of, prompt, wait_until};
+use crate::tools::skip;
 
-/// A user that nobody is, so that its threads are all the program's.
-const NOBODY: &str = "61234";
+/// A user without processes, so that all its threads are the program's.
+const UNUSED_USER: &str = "61234";
 
 fn set_limit(program: &Program, limit: &str) {
     let pid = program.child.id().to_string();
     assert!(Command::new("prlimit").args(["--pid", &pid, limit]).status().unwrap().success());
 }
 
-/// Less than a tenth of a core is used over a second.
+/// Fails if the program uses more than a tenth of a core over a second.
 #[track_caller]
 fn check_is_calm(program: &Program) {
     let before = processor_time(program.child.id());
@@ -34,7 +35,7 @@ fn ask(program: &Program) -> Client {
 }
 
 #[test]
-fn without_descriptors_it_waits_calmly_follows_on_and_recovers() {
+fn without_descriptors_it_waits_calmly_keeps_following_and_recovers() {
     let program = Program::start_with(&prompt("old"), &[]);
     let mut stream = program.stream("", &[]);
     assert_eq!(stream.frame().unwrap().retry, Some(2000));
@@ -50,14 +51,14 @@ fn without_descriptors_it_waits_calmly_follows_on_and_recovers() {
     let mut waiting = crowd.split_off(55);
     drop(crowd);
     for client in &mut waiting {
-        assert_eq!(client.response(false).status, 200, "those who waited are answered");
+        assert_eq!(client.response(false).status, 200, "waiting clients are answered");
     }
     assert_eq!(program.get("/").status, 200);
     assert_eq!(program.counter("resets"), 0);
 }
 
 #[test]
-fn a_history_that_is_replaced_while_descriptors_are_out_is_followed_when_there_are_some() {
+fn a_history_that_is_replaced_without_descriptors_is_followed_once_there_are_some() {
     let program = Program::start_with(&prompt("old"), &[]);
     let mut stream = program.stream("", &[]);
     assert_eq!(stream.frame().unwrap().retry, Some(2000));
@@ -93,16 +94,14 @@ fn with_few_descriptors_it_takes_as_many_connections_as_there_are_places() {
     let answers: Vec<_> = clients.iter_mut().map(|client| client.response(false).status).collect();
     let served = answers.iter().filter(|status| **status == 200).count();
     assert!(answers.iter().all(|status| [200, 503].contains(status)), "{answers:?}");
-    assert_eq!(served, 18);
+    assert_eq!(served, 9);
     drop(clients);
     wait_until("there is a place again", || program.get("/").status == 200);
-    assert!(
-        program.kill().contains("the limit on open files has room for 18 connections, not 512")
-    );
+    assert!(program.kill().contains("the limit on open files allows 9 connections, not 512"));
 }
 
 #[test]
-fn the_soft_limit_is_raised_to_the_hard_one() {
+fn the_soft_limit_is_raised_to_the_hard_limit() {
     let dir = tempfile::tempdir().unwrap();
     let program = limited("--nofile=48:4000", dir.path());
     let limits = fs::read_to_string(format!("/proc/{}/limits", program.child.id())).unwrap();
@@ -112,13 +111,13 @@ fn the_soft_limit_is_raised_to_the_hard_one() {
 }
 
 #[test]
-fn without_threads_it_says_so_at_once_stays_calm_and_recovers() {
+fn without_threads_it_refuses_at_once_stays_calm_and_recovers() {
     let is_root = fs::metadata("/proc/self").is_ok_and(|own| {
         use std::os::unix::fs::MetadataExt;
         own.uid() == 0
     });
     if !is_root {
-        eprintln!("skipped: only root can start a program as a user without other threads");
+        skip("root's privileges");
         return;
     }
     let place = tempfile::tempdir().unwrap();
@@ -133,7 +132,9 @@ fn without_threads_it_says_so_at_once_stays_calm_and_recovers() {
 fn check_without_threads(binary: &Path, dir: &Path) {
     fs::write(dir.join("history.jsonl"), prompt("old")).unwrap();
     let mut limited = command_of("setpriv");
-    limited.args(["--reuid", NOBODY, "--clear-groups", "prlimit", "--nproc=16:16"]).arg(binary);
+    limited
+        .args(["--reuid", UNUSED_USER, "--clear-groups", "prlimit", "--nproc=16:16"])
+        .arg(binary);
     limited.args(["--port", "0", "--claude"]).arg(dir);
     let program = Program::spawn(limited, dir);
     let mut stream = program.stream("", &[]);
@@ -148,4 +149,28 @@ fn check_without_threads(binary: &Path, dir: &Path) {
     drop(crowd);
     wait_until("there is a thread again", || program.get("/").status == 200);
     assert_eq!(program.kill().matches("panicked").count(), 0);
+}
+
+#[test]
+fn a_full_stream_refuses_head_as_it_refuses_get() {
+    let program = Program::start(&["--max-connections", "8"]);
+    let head = |client: &mut Client| {
+        client.ask("HEAD", "/api/claude/stream", &[]);
+        client.head()
+    };
+    let mut client = Client::connect(program.address);
+    for _ in 0..8 {
+        assert_eq!(head(&mut client).status, 200, "HEAD keeps no place");
+    }
+    let streams: Vec<_> = (0..6).map(|_| program.stream("", &[])).collect();
+    assert!(streams.iter().all(|stream| stream.head.status == 200));
+    let refused = head(&mut client);
+    assert_eq!(refused.status, 503);
+    assert_eq!((&*refused.headers["retry-after"], &*refused.headers["connection"]), ("2", "close"));
+    assert_eq!(client.rest(), b"", "an answer to HEAD has no body");
+    assert_eq!(program.counter("refusedConnections"), 1);
+    drop(streams);
+    wait_until("a stream has a place again", || {
+        head(&mut Client::connect(program.address)).status == 200
+    });
 }

@@ -5,6 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use crate::program::{Program, command, command_of, prompt, wait_until};
+use crate::tools::has;
 
 /// The lines that name a path, with the path.
 fn calls(trace: &str) -> impl Iterator<Item = (&str, &str)> {
@@ -20,12 +21,17 @@ fn traced(dir: &Path, trace: &Path) -> Program {
         "--trace=%file,ftruncate,fchmod,fchown",
     ]);
     strace.arg("--output").arg(trace).arg(command().get_program());
-    strace.args(["--port", "0", "--watch", "notes.txt", "--claude"]).arg(dir);
+    // `sessions::` has the same for transcripts.
+    let args = ["--port", "0", "--no-transcripts", "--watch", "notes.txt", "--claude"];
+    strace.args(args).arg(dir);
     Program::spawn(strace, dir)
 }
 
 #[test]
 fn only_the_known_files_are_opened_and_those_to_read() {
+    if !has("strace") {
+        return;
+    }
     let place = tempfile::tempdir().unwrap();
     let (dir, elsewhere) = (place.path().join(".claude"), place.path().join("elsewhere"));
     for folder in [&dir, &elsewhere, &dir.join("projects/p")] {
@@ -79,7 +85,8 @@ fn use_everything(program: &Program, elsewhere: &Path) {
 
 fn check(trace: &str, dir: &Path, elsewhere: &Path) {
     let history = dir.join("history.jsonl");
-    let (mut opened, mut looked_at) = (0, Vec::new());
+    let watched = ["stats-cache.json", "notes.txt"].map(|name| dir.join(name));
+    let (mut opened, mut read, mut looked_at) = (0, 0, Vec::new());
     for (line, path) in calls(trace) {
         let call = line.split_once(' ').unwrap().1.trim_start().split('(').next().unwrap();
         let is_inside = Path::new(path).starts_with(dir) || Path::new(path).starts_with(elsewhere);
@@ -91,13 +98,16 @@ fn check(trace: &str, dir: &Path, elsewhere: &Path) {
                 for flag in ["O_CREAT", "O_TRUNC", "O_WRONLY", "O_RDWR"] {
                     assert!(!line.contains(flag), "{line}");
                 }
-                assert!(!is_inside || Path::new(path) == history, "{line}");
-                opened += u32::from(is_inside);
+                let is_watched = watched.iter().any(|watched| watched == Path::new(path));
+                assert!(!is_inside || is_watched || Path::new(path) == history, "{line}");
+                opened += u32::from(is_inside && !is_watched);
+                read += u32::from(is_watched);
             }
             other => panic!("`{other}` is no call to look at files with: {line}"),
         }
     }
     assert!(opened >= 2, "the link's target and the file that replaced the link");
+    assert_eq!(read, 2, "each watched file once, after its change");
     let known = ["history.jsonl", "stats-cache.json", "state/component-registry.json", "notes.txt"];
     for path in looked_at.into_iter().map(Path::new).filter(|path| path.starts_with(dir)) {
         assert!(known.iter().any(|known| path == dir.join(known)), "{}", path.display());

@@ -1,4 +1,5 @@
-//! What happens to the file, as a client of the real program sees it: each line once, whatever others do.
+//! The changes of a file, as a client of the real program sees them: each line comes once, whatever
+//! writers do.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -155,7 +156,7 @@ fn a_purge_takes_lines_out_of_the_middle() {
     check_backlog(&program, &[line(8), line(7), line(6), line(2), line(1), line(0)]);
     assert_eq!(ids(&program), [&before[..3], &before[6..]].concat(), "what stays keeps its id");
     let offset = program.backlog(1)["events"][0]["data"]["offset"].as_u64().unwrap();
-    assert_eq!(offset, (line(0).len() * 5) as u64, "and says where it stands now");
+    assert_eq!(offset, (line(0).len() * 5) as u64, "and gives its present offset");
     check_nothing_else(&program, &mut stream);
 }
 
@@ -277,7 +278,7 @@ fn two_hundred_thousand_lines_at_once_come_in_order_or_with_word_of_a_gap() {
     let (program, mut stream) = following();
     let id_of_line_0 = program.backlog(1)["lastEventId"].as_u64().unwrap() - 2;
     program.append(&lines(3..200_003));
-    let mut next = 3;
+    let (mut next, mut resyncs) = (3, 0);
     while next < 200_003 {
         let frame = stream.event();
         let json = frame.json();
@@ -287,7 +288,9 @@ fn two_hundred_thousand_lines_at_once_come_in_order_or_with_word_of_a_gap() {
         } else {
             // On a machine so busy that this client was not run for a while.
             assert_eq!(json["data"]["kind"], "stream.resync", "{}", frame.data);
-            next = (json["id"].as_u64().unwrap() - id_of_line_0 + 1) as usize;
+            // Each resync before this one took an id, as a line does.
+            next = (json["id"].as_u64().unwrap() - id_of_line_0 - resyncs) as usize;
+            resyncs += 1;
         }
     }
     assert_eq!(program.counter("lines"), 200_003);
@@ -300,7 +303,7 @@ fn permission_taken_away_and_given_back() {
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let history = dir.path().join("history.jsonl");
     append(&history, &lines(0..2));
-    // A copy that everybody may run: the build's folder may be closed to others.
+    // A copy that every user may run: the build's folder can be closed to them.
     let binary = dir.path().join("claude-live");
     fs::copy(env!("CARGO_BIN_EXE_claude-live"), &binary).unwrap();
     let mut command = command_of(&binary);

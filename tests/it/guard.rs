@@ -1,11 +1,13 @@
-//! Who is let in, and what every answer tells a browser.
+//! The requests that pass, and the security headers of the answers.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::program::{Client, Program, Response, command, prompt};
+use crate::program::{Client, Program, Response, command, command_of, prompt, wait_until};
 
 const TOKEN: &str = "s3cret-Token.1-that-is-long";
 
@@ -20,7 +22,7 @@ fn token_file(text: &str, mode: u32) -> (TempDir, String) {
     (place, file.to_str().unwrap().to_owned())
 }
 
-/// The head of the answer to a request with these headers alone.
+/// The head of the answer to a request with only these headers.
 fn head(program: &Program, target: &str, headers: &str) -> Response {
     let mut client = Client::connect(program.address);
     client.send(format!("GET {target} HTTP/1.1\r\n{headers}\r\n"));
@@ -28,7 +30,7 @@ fn head(program: &Program, target: &str, headers: &str) -> Response {
 }
 
 #[test]
-fn names_and_origins_that_are_not_ours_are_refused_everywhere() {
+fn hosts_and_origins_of_other_servers_are_refused_everywhere() {
     let program = Program::start(&["--allow-host", "Live.Example"]);
     let own = program.address;
     for target in TARGETS {
@@ -48,7 +50,28 @@ fn names_and_origins_that_are_not_ours_are_refused_everywhere() {
 }
 
 #[test]
-fn every_answer_has_the_security_headers_and_none_for_other_origins() {
+fn a_link_on_another_site_opens_the_page_and_nothing_else() {
+    let program = Program::start(&[]);
+    let own = program.address;
+    let link = format!(
+        "Host: {own}\r\nSec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\n\
+         Sec-Fetch-User: ?1\r\nSec-Fetch-Dest: document\r\n"
+    );
+    let page = head(&program, "/", &link);
+    assert_eq!((page.status, &*page.headers["content-type"]), (200, "text/html; charset=utf-8"));
+    for target in TARGETS.into_iter().filter(|target| *target != "/") {
+        assert_eq!(head(&program, target, &link).status, 403, "{target}");
+    }
+    let refused = |headers: String| assert_eq!(head(&program, "/", &headers).status, 403);
+    refused(link.replace("document", "iframe"));
+    refused(link.replace("navigate", "no-cors"));
+    refused(format!("{link}Origin: https://other.example\r\n"));
+    let rebound = link.replace(&own.to_string(), "rebound.example");
+    assert_eq!(head(&program, "/", &rebound).status, 421);
+}
+
+#[test]
+fn every_answer_has_the_security_headers_and_no_cors_headers() {
     let (_place, file) = token_file(TOKEN, 0o600);
     let program = Program::start(&["--token-file", &file, "--max-connections", "20"]);
     let own = format!("Host: localhost\r\nAuthorization: Bearer {TOKEN}\r\n");
@@ -89,7 +112,7 @@ fn every_answer_has_the_security_headers_and_none_for_other_origins() {
 }
 
 #[test]
-fn without_the_token_nothing_is_told() {
+fn without_the_token_every_request_is_refused() {
     let (_place, file) = token_file(&format!("{TOKEN}\n"), 0o600);
     let program = Program::start_with(&prompt("private"), &["--token-file", &file]);
     let check = |target: &str, header: &str, status: u16| {
@@ -115,7 +138,7 @@ fn without_the_token_nothing_is_told() {
 }
 
 #[test]
-fn a_token_in_the_address_becomes_a_cookie_and_is_never_shown_again() {
+fn a_token_in_the_address_becomes_a_cookie_and_is_never_printed() {
     let (_place, file) = token_file(TOKEN, 0o600);
     let program = Program::start_with(&prompt("private"), &["--token-file", &file]);
     let cookie = format!("claude_live_{}={TOKEN}", program.address.port());
@@ -135,7 +158,7 @@ fn a_token_in_the_address_becomes_a_cookie_and_is_never_shown_again() {
 }
 
 #[test]
-fn a_browser_without_the_token_is_told_in_words_what_to_do() {
+fn a_browser_without_the_token_gets_a_page_that_says_how_to_supply_it() {
     let (_place, file) = token_file(TOKEN, 0o600);
     let program = Program::start(&["--token-file", &file]);
     let answer = program.request("GET", "/", &["Accept: text/html,*/*;q=0.8"]);
@@ -147,11 +170,12 @@ fn a_browser_without_the_token_is_told_in_words_what_to_do() {
         answer.text().contains("?token=TOKEN")
             && answer.headers.contains_key("content-security-policy")
     );
+    assert_eq!(program.get("/static/unauthorized.html").code(), "token_needed");
     assert!(answer.headers["www-authenticate"].starts_with("Bearer"));
 }
 
 #[test]
-fn a_token_file_must_hold_one_and_should_be_private() {
+fn a_token_file_must_contain_a_token_and_should_be_private() {
     for (text, message) in
         [("", "is empty"), ("\nsecond line", "is empty"), ("a b", "expected"), ("é", "expected")]
     {
@@ -160,38 +184,102 @@ fn a_token_file_must_hold_one_and_should_be_private() {
             .args(["--port=0", "--claude=/nonexistent", "--token-file", &file])
             .output()
             .unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{said}");
-        assert!(said.contains(message) && said.contains(&file), "{said}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains(message) && stderr.contains(&file), "{stderr}");
     }
     for (mode, warns) in [(0o600, false), (0o400, false), (0o640, true), (0o604, true)] {
         let (_place, file) = token_file(TOKEN, mode);
-        let said = Program::start(&["--token-file", &file]).kill();
-        assert_eq!(said.contains("others may read"), warns, "{mode:o}: {said}");
-        assert!(!said.contains(TOKEN));
+        let stderr = Program::start(&["--token-file", &file]).kill();
+        assert_eq!(stderr.contains("other users may read"), warns, "{mode:o}: {stderr}");
+        assert!(!stderr.contains(TOKEN));
     }
 }
 
 #[test]
-fn an_address_that_others_can_reach_needs_a_token_and_then_asks_for_it() {
+fn an_address_that_other_machines_can_reach_requires_a_token() {
     for host in ["0.0.0.0", "::", "192.0.2.1"] {
         let output = command().args(["--port=0", "--host", host]).output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{said}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
         for part in [host, "can be reached from other machines", "--token-file", "ssh"] {
-            assert!(said.contains(part), "{said}");
+            assert!(stderr.contains(part), "{stderr}");
         }
     }
     let (_place, file) = token_file("fifteen-letters", 0o600);
     let output =
         command().args(["--port=0", "--host", "0.0.0.0", "--token-file", &file]).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("16 at least") && !said.contains("fifteen"), "{said}");
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("at least 16") && !stderr.contains("fifteen"), "{stderr}");
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
     let (_place, file) = token_file(TOKEN, 0o600);
     let program = Program::start(&["--host", "0.0.0.0", "--token-file", &file]);
     assert_eq!(program.get("/").status, 401);
     assert_eq!(head(&program, "/", "Host: rebound.example\r\n").status, 421);
     let bearer = format!("Authorization: Bearer {TOKEN}");
     assert_eq!(program.request("GET", "/", &[&bearer]).status, 200);
+}
+
+#[test]
+fn a_link_on_another_site_opens_the_page_once_the_browser_has_the_cookie() {
+    let (_place, file) = token_file(TOKEN, 0o600);
+    let program = Program::start(&["--token-file", &file]);
+    let cookie = format!("Cookie: claude_live_{}={TOKEN}", program.address.port());
+    let link = ["Accept: text/html", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document"];
+    let open =
+        |target: &str, more: &[&str]| program.request("GET", target, &[&link[..], more].concat());
+    // A browser keeps the cookie back on the link itself and on its redirect, then reloads.
+    let token = open(&format!("/?token={TOKEN}"), &["Sec-Fetch-Site: cross-site"]);
+    assert_eq!((token.status, &*token.headers["location"]), (303, "/"));
+    let first = open("/", &["Sec-Fetch-Site: cross-site"]);
+    assert_eq!((first.status, &*first.headers["refresh"]), (401, "0; url=/"));
+    assert_eq!(open("/", &["Sec-Fetch-Site: same-origin", &cookie]).status, 200);
+    let unknown = open("/", &["Sec-Fetch-Site: same-origin"]);
+    assert_eq!((unknown.status, unknown.headers.get("refresh")), (401, None), "no loop");
+}
+
+#[test]
+fn sighup_reads_the_token_file_again_and_a_bad_file_changes_nothing() {
+    let (place, file) = token_file("the-old-token", 0o600);
+    fs::write(place.path().join("history.jsonl"), prompt("old")).unwrap();
+    let log_file = place.path().join("log");
+    let mut shell = command_of("sh");
+    let script = "exec \"$0\" \"$@\" 2>\"$LOG\"";
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_claude-live"), "--port=0"]);
+    shell.args(["--token-file", &file, "--claude"]).arg(place.path()).env("LOG", &log_file);
+    let program = Program::spawn(shell, place.path());
+    let status = |token: &str| {
+        let bearer = format!("Authorization: Bearer {token}");
+        program.request("GET", "/healthz", &[&bearer]).status
+    };
+    let log = || fs::read_to_string(&log_file).unwrap();
+    // Waits for as many lines that end like this.
+    let hang_up = |text: &str, ending: &str, count: usize| {
+        fs::write(&file, text).unwrap();
+        kill_process(Pid::from_child(&program.child), Signal::HUP).unwrap();
+        wait_until(ending, || log().matches(&format!("{ending}\n")).count() == count);
+    };
+    let mut stream = program.stream("", &["Authorization: Bearer the-old-token"]);
+    assert_eq!((stream.head.status, status("a-new-token")), (200, 401));
+    for (count, bad) in [(1, ""), (2, "not a token")] {
+        hang_up(bad, "; the token did not change", count);
+        assert_eq!(status("the-old-token"), 200);
+    }
+    hang_up("a-new-token\n", " info read the token file again", 1);
+    assert_eq!((status("a-new-token"), status("the-old-token")), (200, 401));
+    program.append(&prompt("later"));
+    assert_eq!(stream.lines(1), [prompt("later").trim_end()], "an open stream goes on");
+    assert!(!log().contains("old-token") && !log().contains("new-token"), "{}", log());
+}
+
+#[test]
+fn without_a_token_file_sighup_ends_the_program_as_usual() {
+    let mut program = Program::start(&[]);
+    kill_process(Pid::from_child(&program.child), Signal::HUP).unwrap();
+    let mut status = None;
+    wait_until("the program has ended", || {
+        status = program.child.try_wait().unwrap();
+        status.is_some()
+    });
+    assert_eq!(status.unwrap().signal(), Some(Signal::HUP.as_raw()));
 }

@@ -1,5 +1,6 @@
 //! The real binary, started on a temporary directory and talked to over real sockets.
 
+mod agents;
 mod process;
 mod program;
 
@@ -11,14 +12,26 @@ mod crowd;
 mod demo;
 mod dist;
 mod documents;
+mod ending;
 mod exhaustion;
 mod files;
+#[cfg(feature = "fleet")]
+mod fleet;
 mod follow;
 mod guard;
 mod page;
 mod printed;
+mod records;
 mod running;
+mod sessions;
 mod slow;
 mod soak;
 mod stream;
+mod ticks;
+mod tidy;
 mod tools;
+mod topics;
+mod transcripts;
+mod usage;
+mod usage_count;
+mod watched;

@@ -33,7 +33,8 @@ fn status(pid: u32, key: &str) -> u64 {
 /// Processor time used since the start.
 pub(crate) fn processor_time(pid: u32) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    // The name before `)` may hold anything; user and system time are the 12th and 13th field after it.
+    // The name before `)` may hold anything; user and system time are the 12th and 13th field after
+    // it.
     let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
     let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum();
     Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)

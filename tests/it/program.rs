@@ -12,18 +12,20 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// How long anything may take before a test gives up; generous, since machines that run tests are busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// How long anything may take before a test gives up; generous, since machines that run tests are
+/// busy.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The program itself, as [`command_of`] starts it, without arguments.
 pub(crate) fn command() -> Command {
     command_of(env!("CARGO_BIN_EXE_claude-live"))
 }
 
-/// Some program, without the environment's Claude directory and with no place to remember ids in, which claude-live inherits.
+/// Some program, without the environment's Claude directory and temporary directory, which
+/// claude-live inherits.
 pub(crate) fn command_of(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
-    for name in ["CLAUDE_CONFIG_DIR", "XDG_RUNTIME_DIR", "TMPDIR"] {
+    for name in ["CLAUDE_CONFIG_DIR", "TMPDIR"] {
         command.env_remove(name);
     }
     command

@@ -1,4 +1,4 @@
-//! What the program says and does beside serving: its log, the browser, the metrics.
+//! The log, opening the browser, and the metrics.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -7,20 +7,22 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use rustix::fs::OFlags;
+use serde_json::json;
 
+use crate::agents::{Agent, Home, SESSION, asks, record, wait_until_read};
 use crate::program::{Program, command, command_of, prompt, wait_until};
 use crate::tools::{check, has};
 
-/// Starts it, takes the history away and gives it back, and returns what was said.
-fn said_over_a_removal(args: &[&str]) -> String {
+/// Starts the program, removes the history and puts it back. Returns the log.
+fn log_of_a_removal(args: &[&str]) -> String {
     let program = Program::start_with(&prompt("a secret"), args);
     let moved = program.dir().join("moved");
     fs::rename(program.history(), &moved).unwrap();
-    wait_until("it is missed", || program.counter("resets") == 1);
+    wait_until("the removal is noticed", || program.counter("resets") == 1);
     let mut stream = program.stream("?since=1", &[]);
     assert_eq!(stream.event().json()["data"]["kind"], "stream.resync");
     fs::create_dir(program.history()).unwrap();
-    wait_until("it is a fault", || stream.event().event == "server.error");
+    wait_until("the fault is reported", || stream.event().event == "server.error");
     fs::remove_dir(program.history()).unwrap();
     fs::rename(&moved, program.history()).unwrap();
     wait_until("it is back", || program.get("/healthz").json()["history"]["exists"] == true);
@@ -29,29 +31,29 @@ fn said_over_a_removal(args: &[&str]) -> String {
 
 #[test]
 fn the_log_is_one_line_a_change_of_state_with_time_and_level() {
-    let said = said_over_a_removal(&[]);
+    let log = log_of_a_removal(&[]);
     let mut levels = Vec::new();
-    for line in said.lines() {
+    for line in log.lines() {
         let (time, rest) = line.split_once(' ').unwrap();
         time.parse::<Timestamp>().unwrap();
         assert_eq!((time.len(), time.ends_with('Z')), (24, true), "{line}");
         levels.push(rest.split_once(' ').unwrap().0);
     }
-    assert!(said.contains(" info following `"), "{said}");
-    assert!(said.contains(" info the history file was removed"), "{said}");
-    assert_eq!(levels.iter().filter(|level| **level == "warn").count(), 1, "{said}");
-    assert!(levels.len() < 10 && !said.contains("secret"), "{said}");
+    assert!(log.contains(" info following `"), "{log}");
+    assert!(log.contains(" info the history file was removed"), "{log}");
+    assert_eq!(levels.iter().filter(|level| **level == "warn").count(), 1, "{log}");
+    assert!(levels.len() < 10 && !log.contains("secret"), "{log}");
 }
 
 #[test]
-fn a_quiet_program_says_only_what_is_wrong() {
-    let said = said_over_a_removal(&["--quiet"]);
+fn a_quiet_program_logs_only_warnings() {
+    let log = log_of_a_removal(&["--quiet"]);
     assert_eq!(
-        said.lines().filter(|line| !line.contains(" warn cannot read `")).count(),
+        log.lines().filter(|line| !line.contains(" warn cannot read `")).count(),
         0,
-        "{said}"
+        "{log}"
     );
-    assert_eq!(said.lines().count(), 1, "{said}");
+    assert_eq!(log.lines().count(), 1, "{log}");
 }
 
 #[test]
@@ -74,7 +76,7 @@ fn the_browser_is_given_the_address() {
 }
 
 #[test]
-fn a_browser_that_cannot_be_opened_keeps_nothing_from_running() {
+fn the_program_runs_without_a_browser_to_open() {
     let dir = tempfile::tempdir().unwrap();
     let mut command = command();
     command.args(["--open", "--port=0", "--claude"]).arg(dir.path()).env("PATH", dir.path());
@@ -83,8 +85,8 @@ fn a_browser_that_cannot_be_opened_keeps_nothing_from_running() {
 }
 
 #[test]
-fn the_metrics_tell_what_the_health_report_tells() {
-    let program = Program::start_with(&(prompt("one") + "broken\n"), &[]);
+fn the_metrics_agree_with_the_health_report() {
+    let program = Program::start_with(&(prompt("one") + "broken\n"), &["--no-transcripts"]);
     program.append(&prompt("two"));
     wait_until("it is read", || program.counter("lines") == 3);
     let health = program.get("/healthz").json();
@@ -106,17 +108,47 @@ fn the_metrics_tell_what_the_health_report_tells() {
 }
 
 #[test]
-fn prometheus_finds_nothing_wrong_with_the_metrics() {
-    let program = Program::start(&[]);
-    if has("promtool") {
-        let file = program.dir().join("metrics");
-        fs::write(&file, program.get("/metrics").body).unwrap();
-        let said = check("sh", &["-c", "promtool check metrics <\"$0\" 2>&1"], &file);
-        assert_eq!(said, "");
+fn the_metrics_of_sessions_agree_with_the_health_report() {
+    let home = Home::with(&[asks("add a retry"), record(SESSION, "\"type\":\"unheard-of\"")]);
+    let agent = Agent::start();
+    home.enter(&agent, "waiting", ",\"waitingFor\":\"permission prompt\"");
+    let program = home.start(&[]);
+    wait_until_read(&program);
+    let health = program.get("/healthz").json()["transcripts"].clone();
+    let counts = json!({"waiting": 1, "working": 0, "idle": 0, "ended": 0});
+    assert_eq!((&health["sessions"], &health["records"]), (&counts, &json!(2)));
+    assert_eq!(health["unknownTypes"], json!({"unheard-of": 1}));
+    let since: Timestamp = health["waitingSince"].as_str().unwrap().parse().unwrap();
+    let answer = program.get("/metrics");
+    let metrics = answer.text();
+    for line in [
+        "sessions{status=\"waiting\"} 1".to_owned(),
+        "records_total 2".to_owned(),
+        "malformed_records_total 0".to_owned(),
+        "unknown_records_total{type=\"unheard-of\"} 1".to_owned(),
+        format!("transcripts{{class=\"hot\"}} {}", health["files"]["hot"]),
+        format!("waiting_since_timestamp_seconds {}", since.as_millisecond() as f64 / 1e3),
+    ] {
+        assert!(metrics.contains(&format!("\nclaude_live_{line}\n")), "{line}\n{metrics}");
     }
 }
 
-/// A FIFO that takes nothing more and that nobody reads, as long as what is returned lives.
+#[test]
+fn prometheus_finds_nothing_wrong_with_the_metrics() {
+    let home = Home::with(&[asks("add a retry"), record(SESSION, "\"type\":\"unheard-of\"")]);
+    let agent = Agent::start();
+    home.enter(&agent, "waiting", "");
+    let program = home.start(&[]);
+    wait_until_read(&program);
+    if has("promtool") {
+        let file = program.dir().join("metrics");
+        fs::write(&file, program.get("/metrics").body).unwrap();
+        let log = check("sh", &["-c", "promtool check metrics <\"$0\" 2>&1"], &file);
+        assert_eq!(log, "");
+    }
+}
+
+/// A FIFO that is full and not read, as long as the returned file is open.
 fn full_fifo(path: &Path) -> File {
     assert!(command_of("mkfifo").arg(path).status().unwrap().success());
     let flags = OFlags::NONBLOCK.bits() as i32;
@@ -129,7 +161,7 @@ fn full_fifo(path: &Path) -> File {
 }
 
 #[test]
-fn a_stderr_that_takes_nothing_more_stops_nothing() {
+fn a_full_stderr_stops_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let _fifo = full_fifo(&dir.path().join("full"));
     let mut command = command_of("sh");
@@ -139,14 +171,14 @@ fn a_stderr_that_takes_nothing_more_stops_nothing() {
     let program = Program::spawn(command, dir.path());
     let mut stream = program.stream("", &[]);
     fs::create_dir(program.history()).unwrap();
-    wait_until("the fault is told", || stream.event().event == "server.error");
+    wait_until("the fault is sent", || stream.event().event == "server.error");
     fs::remove_dir(program.history()).unwrap();
     program.append(&prompt("later"));
-    wait_until("the line is told", || stream.event().data.contains("later"));
+    wait_until("the line is sent", || stream.event().data.contains("later"));
 }
 
 #[test]
-fn a_stderr_that_nobody_reads_ends_nothing() {
+fn a_stderr_that_fails_ends_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let mut command = command_of("sh");
     let script = "exec \"$0\" \"$@\" 2>/dev/full";
@@ -156,6 +188,6 @@ fn a_stderr_that_nobody_reads_ends_nothing() {
     let mut stream = program.stream("?since=1", &[]);
     assert_eq!(stream.event().json()["data"]["kind"], "stream.resync");
     fs::create_dir(program.history()).unwrap();
-    wait_until("the fault is told", || stream.event().event == "server.error");
+    wait_until("the fault is sent", || stream.event().event == "server.error");
     assert_eq!(program.get("/healthz").status, 200);
 }

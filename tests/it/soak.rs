@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use crate::process::{Held, held, processor_time};
 use crate::program::{Program, prompt, wait_until};
 
-/// How much more memory may be held at the end than after the first tenth: what allocators keep for later.
+/// How much more memory may be held at the end than after the first tenth: what allocators keep for
+/// later.
 const MAX_EXTRA_KB: u64 = 8 * 1024;
 
 /// Clients of each kind at a time.

@@ -1,7 +1,8 @@
-//! Request heads: what is read does not depend on how the bytes were cut into pieces, and nobody passes the guard but
-//! under a name of this server.
+//! Request heads: the result does not depend on the pieces in which the bytes arrived, and only
+//! requests that name this server pass the guard. Another site passes with a link to the page
+//! alone.
 #![no_main]
-#![allow(dead_code, reason = "the modules are the program's; a target uses a part of each")]
+#![allow(dead_code, unused_imports, unused_macros, reason = "a target uses a part of each module")]
 
 #[path = "../../../src/error.rs"]
 mod error;
@@ -12,11 +13,14 @@ mod http {
     pub(crate) mod answer;
     pub(crate) mod guard;
     pub(crate) mod head;
+    pub(crate) mod host;
+    pub(crate) mod token;
 }
-#[path = "../../../src/log.rs"]
-mod log;
-#[path = "../../../src/metrics.rs"]
-mod metrics;
+#[path = "../../../src/report"]
+mod report {
+    pub(crate) mod log;
+    pub(crate) mod metrics;
+}
 
 use std::net::IpAddr;
 
@@ -37,7 +41,7 @@ fuzz_target!(|input: (u8, &[u8])| {
     }
 });
 
-/// Every head, and what ends them.
+/// All heads, and the refusal that ends them, if any.
 fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<Head>, Option<Refusal>) {
     let (mut heads, mut taken) = (Heads::default(), Vec::new());
     for piece in pieces {
@@ -63,10 +67,21 @@ fn check(head: &Head, guard: &Guard) {
     assert!(!has_body, "{head:?}");
     if guard.check(head).is_ok() {
         assert!(head.host.as_deref().is_none_or(is_loopback), "{head:?}");
-        assert!(head.header("Sec-Fetch-Site") != Some("cross-site"));
+        assert!(head.header("Sec-Fetch-Site") != Some("cross-site") || is_link_to_page(head));
+        for origin in head.headers("Origin") {
+            assert!(origin.split_once("://").is_some_and(|(_, host)| is_loopback(host)));
+        }
     }
 }
 
+fn is_link_to_page(head: &Head) -> bool {
+    head.method.as_str() == "GET"
+        && head.path == "/"
+        && head.header("Sec-Fetch-Mode") == Some("navigate")
+        && head.header("Sec-Fetch-Dest") == Some("document")
+}
+
+/// Independent of the guard's parser, and less strict about malformed hosts.
 fn is_loopback(host: &str) -> bool {
     let host = host.to_ascii_lowercase();
     let name = host.trim_end_matches(|digit: char| digit.is_ascii_digit());

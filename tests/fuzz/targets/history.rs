@@ -1,30 +1,20 @@
-//! Lines of the history: each becomes one frame whose JSON a client can parse, with the line in it as it was.
+//! Lines of the history: each becomes one frame whose JSON a client can parse, with the line in it
+//! as it was.
 #![no_main]
-#![allow(dead_code, reason = "the modules are the program's; a target uses a part of each")]
+#![allow(dead_code, unused_imports, unused_macros, reason = "a target uses a part of each module")]
 
 #[path = "../../../src/event.rs"]
 mod event;
-#[path = "../../../src/history.rs"]
-mod history;
+#[path = "../../../src/formats"]
+mod formats {
+    pub(crate) mod history;
+    pub(crate) mod json;
+}
 
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
-/// In the place of the program's own, which follows files.
-mod tail {
-    pub(crate) struct Line {
-        pub(crate) seq: u64,
-        pub(crate) offset: u64,
-        pub(crate) bytes: Vec<u8>,
-        pub(crate) len_bytes: u64,
-    }
-
-    impl Line {
-        pub(crate) fn is_truncated(&self) -> bool {
-            self.len_bytes > self.bytes.len() as u64
-        }
-    }
-}
+use formats::{history, json};
 
 fuzz_target!(|input: (u16, &[u8])| {
     let (cut_bytes, bytes) = input;
@@ -32,8 +22,7 @@ fuzz_target!(|input: (u16, &[u8])| {
         return;
     }
     let len_bytes = bytes.len() as u64 + u64::from(cut_bytes);
-    let line = tail::Line { seq: 1, offset: 7, bytes: bytes.to_vec(), len_bytes };
-    let parsed = history::draft(&line);
+    let parsed = history::draft(history::Line { bytes, len_bytes, offset: 7 });
     let is_malformed = parsed.is_malformed;
     let event = parsed.draft.number(event::MIN_ID + 5);
     let json = std::str::from_utf8(event.json()).unwrap();
@@ -41,7 +30,8 @@ fuzz_target!(|input: (u16, &[u8])| {
     let wanted = format!("event: history.append\nid: {}\ndata: {json}\n\n", event::MIN_ID + 5);
     assert_eq!(event.frame(), wanted.as_bytes());
     let parsed = serde_json::from_str(json);
-    // JSON sets numbers no bounds and allows half a surrogate pair; what is written is passed on, but this parser is stricter.
+    // JSON sets numbers no bounds and allows half a surrogate pair; what is written is passed on,
+    // but this parser is stricter.
     let is_strict = |error: &serde_json::Error| {
         let error = error.to_string();
         error.starts_with("number out of range") || error.contains("hex escape")
@@ -67,6 +57,6 @@ fn check(event: &Value, bytes: &[u8], is_cut: bool, is_malformed: bool) {
     assert!(event["ts"].as_str().unwrap().ends_with('Z'));
     // Carriage returns aside, which are allowed for in a line that has its end only.
     if data["json"].is_object() && !bytes.contains(&b'\r') {
-        assert!(history::is_whole(bytes));
+        assert!(json::is_record(bytes));
     }
 }

@@ -1,37 +1,48 @@
-//! The tailer's input: the records are the same however the bytes come, and each is what stands in the file.
+//! The tailer's input: the records are the same wherever blocks are cut, and each is in the file as
+//! given.
 #![no_main]
-#![allow(dead_code, reason = "the modules are the program's; a target uses a part of each")]
+#![allow(dead_code, unused_imports, unused_macros, reason = "a target uses a part of each module")]
 
-#[path = "../../../src/tail"]
+#[path = "../../../src/follow/tail"]
 mod tail {
     mod lines;
 
     use lines::{Lines, Record};
 
-    pub(crate) fn check(piece_bytes: usize, bytes: &[u8]) {
-        let whole = records(bytes.chunks(usize::MAX));
-        assert_eq!(whole, records(bytes.chunks(piece_bytes)));
+    /// The shortest limit on lines that the fuzzer tries.
+    const MIN_LINE_BYTES: usize = 4;
+
+    pub(crate) fn check(block_bytes: usize, max_line_bytes: usize, bytes: &[u8]) {
+        let max_line_bytes = MIN_LINE_BYTES + max_line_bytes;
+        let whole = records(max_line_bytes, bytes.chunks(usize::MAX));
+        assert_eq!(whole, records(max_line_bytes, bytes.chunks(block_bytes)));
         let mut end = 0;
-        for record in &whole {
-            let (from, to) = (record.offset as usize, record.end() as usize);
+        for (offset, text, len_bytes) in &whole {
+            let (from, to) = (*offset as usize, (offset + len_bytes) as usize);
             assert!(from >= end && to <= bytes.len());
-            assert!(bytes[from..to].starts_with(&record.bytes));
-            assert!(!record.bytes.contains(&b'\n') && !lines::is_blank(&record.bytes));
+            assert!(bytes[from..to].starts_with(text));
+            assert!(text.len() <= max_line_bytes && !text.contains(&b'\n'));
+            assert!(!lines::is_blank(&bytes[from..to]));
             end = to;
         }
         let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !lines::is_blank(line));
         assert!(whole.len() <= lines.count());
     }
 
-    fn records<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Record> {
-        let (mut lines, mut records) = (Lines::at(0), Vec::new());
+    fn records<'a>(
+        max_line_bytes: usize,
+        blocks: impl Iterator<Item = &'a [u8]>,
+    ) -> Vec<(u64, Vec<u8>, u64)> {
+        let (mut lines, mut records) = (Lines::at(0, max_line_bytes), Vec::new());
         let mut pushed_bytes = 0;
-        for piece in pieces {
-            lines.push(piece, |record| records.push(record));
-            pushed_bytes += piece.len() as u64;
+        let own = |it: Record| (it.offset, it.bytes.to_vec(), it.len_bytes);
+        for block in blocks {
+            let mut buffer = [&vec![0; lines.held_bytes()], block].concat();
+            lines.push(&mut buffer, usize::MAX, |_, record| records.push(own(record)));
+            pushed_bytes += block.len() as u64;
             assert_eq!(lines.position(), pushed_bytes);
         }
-        records.extend(lines.settle(|_| true));
+        lines.settle(|_| true, |record| records.push(own(record)));
         records
     }
 }
@@ -39,6 +50,6 @@ mod tail {
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (u8, &[u8])| {
-    let (piece_bytes, bytes) = input;
-    tail::check(usize::from(piece_bytes) + 1, bytes);
+    let (sizes, bytes) = input;
+    tail::check(usize::from(sizes % 16) + 1, usize::from(sizes / 16), bytes);
 });

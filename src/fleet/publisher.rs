@@ -1,0 +1,472 @@
+//! Publishes the hub's events to the stream of this machine in Redis.
+//!
+//! A reader of the hub like any stream. The id of an entry is the event's, and Redis refuses an id
+//! that is not above the last one: an event that is sent again, because a reply was lost or the
+//! program was restarted, is in the stream once. Where the stream ends is read after each break.
+//!
+//! One publisher at a time owns a machine's name, by a lock that expires. A lock whose time runs
+//! down is left over from a run that crashed, and is waited for; one that is renewed belongs to a
+//! second publisher, and this one stops.
+//! Known weakness: a file of the history that is rewritten while the program is down, so that none
+//! of its newest 1000 lines is the one published last, hides the lines that were written meanwhile.
+
+use std::convert::Infallible;
+use std::hash::{BuildHasher, RandomState};
+use std::process;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use redis::{Connection, RedisError, RedisResult};
+use serde_json::{Value, json};
+
+use super::address::Address;
+use super::connection::{self, TIMEOUT, reason};
+use super::{Backoff, HEARTBEAT, Keys, LOCK_TIME, MACHINES, secrets};
+use crate::event::{Data, Draft, Event, EventType, Notice};
+use crate::hub::{Filter, Hub, RING_EVENTS, Subscription};
+use crate::report::fleet::State;
+use crate::report::health::Health;
+use crate::report::log;
+use crate::wake::Wake;
+
+/// See the script.
+const PUBLISH: &str = include_str!("publish.lua");
+
+/// Deletes the lock if it is this publisher's.
+const RELEASE: &str =
+    "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end";
+
+/// The entries that a stream keeps, give or take what Redis finds cheap.
+const MAX_ENTRIES: u32 = 100_000;
+
+/// Bytes of events that are sent together: a link of 26 KB/s takes them within the time of a call.
+const BATCH_BYTES: usize = 256 * 1024;
+
+/// The longest entry; of a longer line, the first bytes are published, as of any that is too long.
+const MAX_ENTRY_BYTES: usize = 1024 * 1024;
+const CUT_BYTES: usize = 4 * 1024;
+
+/// The time between two looks at the lock of another.
+const LOCK_PERIOD: Duration = Duration::from_secs(1);
+
+/// What is published, and where.
+pub(crate) struct Options {
+    pub(crate) address: Address,
+    pub(crate) machine: String,
+    pub(crate) types: Vec<EventType>,
+    pub(crate) masks_secrets: bool,
+}
+
+/// See the module.
+pub(crate) struct Publisher {
+    options: Options,
+    keys: Keys,
+    /// Of this run.
+    token: String,
+    hub: Arc<Hub>,
+    health: Arc<Health>,
+    /// The id before the first one of this run.
+    start: u64,
+    /// The newest id of the lines that were there at the start.
+    lines_end: u64,
+    /// The newest event that Redis has, or `start`.
+    position: u64,
+    /// The last entry of this run that may be in the stream; 0 before the first is sent.
+    sent_entry: u64,
+    /// Added to an event's id it is the entry's: 0, unless the clock was set back between two runs.
+    shift: u64,
+    /// The newest entry of the stream.
+    last_entry: u64,
+    is_unavailable: bool,
+}
+
+/// Why a connection is not used any more.
+enum End {
+    /// The program ends.
+    Closed,
+    Failed(RedisError),
+    /// Another publisher has taken the name over.
+    Taken,
+    /// Another publisher has the name.
+    Refused(String),
+}
+
+impl From<RedisError> for End {
+    fn from(error: RedisError) -> End {
+        End::Failed(error)
+    }
+}
+
+/// Where an event goes.
+#[derive(Clone, Copy, PartialEq)]
+enum Target {
+    Stream,
+    /// To the newest prompts alone, since it is not new.
+    Backlog,
+}
+
+/// The publisher that has the lock, and how long the lock lasts if it is not renewed.
+type Owner = (String, i64);
+
+impl Publisher {
+    /// Publishes what the hub gets from now on and the lines of the history that it has got, of a
+    /// run whose first id is `first_id`. Tells once that it does.
+    pub(crate) fn new(
+        options: Options,
+        first_id: u64,
+        hub: Arc<Hub>,
+        health: Arc<Health>,
+    ) -> Publisher {
+        let start = first_id - 1;
+        let (redis, machine) = (options.address.to_string(), &options.machine);
+        health.fleet.start_publishing(&redis, machine);
+        let publisher = Publisher {
+            keys: Keys::of(machine),
+            token: token(),
+            start,
+            lines_end: hub.last_id(),
+            position: start,
+            sent_entry: 0,
+            shift: 0,
+            last_entry: 0,
+            is_unavailable: false,
+            options,
+            hub,
+            health,
+        };
+        let masked = if publisher.options.masks_secrets { ", with secrets masked" } else { "" };
+        publisher.tell(
+            "fleet.publishing",
+            format!(
+                "prompts and what agents do are published to `{redis}` as machine `{}`{masked}; \
+                 all that can read that Redis can read them",
+                publisher.options.machine
+            ),
+        );
+        publisher
+    }
+
+    /// Publishes until the hub is closed, or until another publisher has the machine's name.
+    pub(crate) fn run(mut self) {
+        let mut types = self.options.types.clone();
+        // What is lost is told whatever is published.
+        types.push(EventType::Notice);
+        let filter = Filter { types: Some(types), session: None };
+        let mut subscription = self.hub.subscribe(Some(self.start), filter);
+        let mut backoff = Backoff::new();
+        loop {
+            let Err(end) = self.serve(&mut subscription, &mut backoff);
+            match end {
+                End::Closed => return,
+                End::Refused(owner) => return self.refuse(&owner),
+                End::Taken => self.fail("another publisher has taken the machine's name over"),
+                End::Failed(error) => self.fail(&reason(&error)),
+            }
+            if !rests(&subscription, backoff.next()) {
+                return;
+            }
+        }
+    }
+
+    /// Publishes over one connection.
+    fn serve(
+        &mut self,
+        subscription: &mut Subscription,
+        backoff: &mut Backoff,
+    ) -> Result<Infallible, End> {
+        let mut redis = connection::connect(&self.options.address, TIMEOUT)?;
+        self.own(&mut redis, subscription)?;
+        self.resume(&mut redis)?;
+        subscription.seek(self.position.max(self.lines_end));
+        self.succeed();
+        backoff.reset();
+        let mut renew_at = Instant::now() + HEARTBEAT;
+        loop {
+            let (events, is_lost) = subscription.read_held(BATCH_BYTES);
+            if is_lost {
+                self.tell_lost("events were displaced from memory before Redis could take them");
+            }
+            if events.is_empty() {
+                match subscription.wait(renew_at) {
+                    Wake::Closed => {
+                        self.release(&mut redis);
+                        return Err(End::Closed);
+                    }
+                    Wake::Notified if Instant::now() < renew_at => continue,
+                    _ => {}
+                }
+            }
+            if self.send(&mut redis, Target::Stream, &events)?.is_some() {
+                return Err(End::Taken);
+            }
+            renew_at = Instant::now() + HEARTBEAT;
+        }
+    }
+
+    /// Waits until this publisher owns the machine's name.
+    fn own(&mut self, redis: &mut Connection, subscription: &Subscription) -> Result<(), End> {
+        let mut seen: Option<Owner> = None;
+        while let Some((owner, left_ms)) = self.send(redis, Target::Stream, &[])? {
+            if seen.is_some_and(|(seen, seen_ms)| seen == owner && left_ms >= seen_ms) {
+                return Err(End::Refused(owner));
+            }
+            if self.health.fleet.set_state(State::Waiting) {
+                let machine = &self.options.machine;
+                log::info(format_args!("`{owner}` publishes as `{machine}`, or did: waiting"));
+            }
+            seen = Some((owner, left_ms));
+            if !rests(subscription, LOCK_PERIOD) {
+                return Err(End::Closed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds out up to where Redis has the events, and sends the lines of the start that it lacks.
+    fn resume(&mut self, redis: &mut Connection) -> Result<(), End> {
+        let last = last_entry(redis, &self.keys.events)?;
+        if last < self.last_entry {
+            self.tell_lost("Redis has lost entries; those that are in memory are published again");
+        } else if last > self.sent_entry {
+            // They are of an earlier run, or of one that had the name in between.
+            self.shift = last.saturating_sub(self.position);
+        }
+        if self.sent_entry == 0 {
+            redis::cmd("DEL").arg(&self.keys.sessions).exec(redis)?;
+        }
+        self.last_entry = last;
+        self.position = last.saturating_sub(self.shift).max(self.start);
+        if self.position < self.lines_end {
+            self.send_lines(redis)?;
+        }
+        Ok(())
+    }
+
+    /// Sends the lines that were there at the start: to the stream those after the one that was
+    /// published last, by an earlier run.
+    fn send_lines(&mut self, redis: &mut Connection) -> Result<(), End> {
+        let mut lines = self.hub.backlog(RING_EVENTS).events;
+        lines.retain(|line| line.id() <= self.lines_end);
+        if !self.options.types.contains(&EventType::HistoryAppend) {
+            lines.clear();
+        }
+        let newest = newest_prompt(redis, &self.keys.backlog)?;
+        let known = newest.as_ref().and_then(|newest| self.find(&lines, newest));
+        if newest.is_some() && known.is_none() && !lines.is_empty() {
+            self.tell_lost("the prompt that was published last is not among the newest lines");
+        }
+        let target = if known.is_some() { Target::Stream } else { Target::Backlog };
+        lines.truncate(known.unwrap_or(lines.len()));
+        lines.reverse();
+        for batch in lines.chunk_by(in_batches()) {
+            if self.send(redis, target, batch)?.is_some() {
+                return Err(End::Taken);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the place of the line that is published with this data; at another offset if its
+    /// file was rewritten.
+    fn find(&self, lines: &[Arc<Event>], published: &[u8]) -> Option<usize> {
+        let data: Vec<Vec<u8>> = lines.iter().map(|line| self.data(line)).collect();
+        let same = data.iter().position(|data| data == published);
+        let text = without_offset(published);
+        same.or_else(|| data.iter().position(|data| without_offset(data) == text))
+    }
+
+    /// Sends events, or a sign of life without any. Returns the owner of the name if it is another.
+    fn send(
+        &mut self,
+        redis: &mut Connection,
+        target: Target,
+        events: &[Arc<Event>],
+    ) -> RedisResult<Option<Owner>> {
+        let Keys { events: stream, backlog, sessions, lock } = &self.keys;
+        let mut command = redis::cmd("EVAL");
+        command.arg(PUBLISH).arg(5).arg(&[lock, MACHINES, stream, backlog, sessions]);
+        command.arg(&self.token).arg(LOCK_TIME.as_millis() as u64).arg(&self.options.machine);
+        command.arg(MAX_ENTRIES).arg(RING_EVENTS).arg(format!("{}-0", self.last_entry));
+        let target_name = if target == Target::Stream { "stream" } else { "backlog" };
+        for event in events {
+            let id = event.id() + self.shift;
+            command.arg(format!("{id}-0")).arg(target_name).arg(event.event_type().name());
+            command.arg(event.ts()).arg(event.session().unwrap_or_default());
+            command.arg(self.data(event));
+        }
+        let last = events.last().filter(|_| target == Target::Stream).map(|event| event.id());
+        if let Some(last) = last {
+            self.sent_entry = self.sent_entry.max(last + self.shift);
+        }
+        let owner: Option<Owner> = command.query(redis)?;
+        if owner.is_none() {
+            self.health.fleet.published.add(events.len() as u64);
+            if let Some(last) = last {
+                (self.position, self.last_entry) = (last, last + self.shift);
+            }
+        }
+        Ok(owner)
+    }
+
+    /// Returns the data of an event as it is published.
+    fn data(&self, event: &Event) -> Vec<u8> {
+        let data = event.data();
+        let data = if data.len() > MAX_ENTRY_BYTES { cut(data) } else { data.to_vec() };
+        if self.options.masks_secrets { secrets::mask_json(&data) } else { data }
+    }
+
+    /// Gives the name back, so that a restart need not wait.
+    fn release(&self, redis: &mut Connection) {
+        let mut command = redis::cmd("EVAL");
+        // Without an answer the lock expires.
+        let _ = command.arg(RELEASE).arg(1).arg(&self.keys.lock).arg(&self.token).exec(redis);
+    }
+
+    /// Reports that Redis is there, and tells it if it was not.
+    fn succeed(&mut self) {
+        self.health.fleet.set_state(State::Connected);
+        if std::mem::take(&mut self.is_unavailable) {
+            let redis = &self.options.address;
+            self.tell("fleet.recovered", format!("`{redis}` takes events again"));
+        }
+    }
+
+    /// Reports that Redis cannot be used, and tells it once.
+    fn fail(&mut self, cause: &str) {
+        self.health.fleet.set_state(State::Unavailable(cause.to_owned()));
+        if !std::mem::replace(&mut self.is_unavailable, true) {
+            let redis = &self.options.address;
+            self.tell("fleet.unavailable", format!("cannot publish to `{redis}`: {cause}"));
+        }
+    }
+
+    fn refuse(&self, owner: &str) {
+        let machine = &self.options.machine;
+        let msg = format!(
+            "`{owner}` publishes as machine `{machine}` too, so this program has stopped \
+             publishing; give it another name with --machine"
+        );
+        self.health.fleet.set_state(State::Refused(msg.clone()));
+        self.tell("fleet.refused", msg);
+    }
+
+    fn tell_lost(&self, cause: &str) {
+        let machine = &self.options.machine;
+        self.tell("fleet.lost", format!("events of machine `{machine}` may be missing: {cause}"));
+    }
+
+    fn tell(&self, kind: &'static str, msg: String) {
+        match kind {
+            "fleet.publishing" | "fleet.recovered" => log::info(&msg),
+            _ => log::warn(&msg),
+        }
+        let machine = Some(self.options.machine.clone());
+        let notice = Notice { kind, msg, machine, ..Notice::default() };
+        self.hub.publish(Draft::new(None, &Data::Notice(notice)));
+    }
+}
+
+/// Returns a name for this run, which tells a person where it is.
+fn token() -> String {
+    let number = RandomState::new().hash_one(process::id());
+    format!("process {} on {}, run {number:016x}", process::id(), host_name())
+}
+
+/// Returns the types that are published by default: all but the records of transcripts, which are
+/// many.
+pub(crate) fn default_types() -> Vec<EventType> {
+    let is_default = |event_type: &EventType| *event_type != EventType::TranscriptAppend;
+    EventType::ALL.into_iter().filter(is_default).collect()
+}
+
+/// Returns the name of this machine.
+pub(crate) fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Waits, whatever happens in the hub. Returns whether the program goes on.
+fn rests(subscription: &Subscription, pause: Duration) -> bool {
+    let end = Instant::now() + pause;
+    loop {
+        match subscription.wait(end) {
+            Wake::Closed => return false,
+            Wake::TimedOut => return true,
+            Wake::Notified => {}
+        }
+    }
+}
+
+/// Returns the number of the last id that a stream has given; 0 if there is no such stream.
+fn last_entry(redis: &mut Connection, stream: &str) -> RedisResult<u64> {
+    let info: RedisResult<Vec<redis::Value>> =
+        redis::cmd("XINFO").arg("STREAM").arg(stream).query(redis);
+    let info = match info {
+        Err(error) if error.detail().is_some_and(|detail| detail.contains("no such key")) => {
+            return Ok(0);
+        }
+        info => info?,
+    };
+    let mut values = info.iter().skip_while(|value| text(value) != "last-generated-id");
+    let id = values.nth(1).map(text).unwrap_or_default();
+    Ok(id.split('-').next().and_then(|number| number.parse().ok()).unwrap_or_default())
+}
+
+fn text(value: &redis::Value) -> &str {
+    match value {
+        redis::Value::BulkString(bytes) => str::from_utf8(bytes).unwrap_or_default(),
+        redis::Value::SimpleString(text) => text,
+        _ => "",
+    }
+}
+
+/// Returns the data of the newest prompt.
+fn newest_prompt(redis: &mut Connection, backlog: &str) -> RedisResult<Option<Vec<u8>>> {
+    let newest: Vec<(String, Vec<Vec<u8>>)> =
+        redis::cmd("XREVRANGE").arg(backlog).arg("+").arg("-").arg("COUNT").arg(1).query(redis)?;
+    Ok(newest.into_iter().next().and_then(|(_, mut fields)| fields.pop()))
+}
+
+/// Returns whether two neighbours are sent together.
+fn in_batches() -> impl FnMut(&Arc<Event>, &Arc<Event>) -> bool {
+    let mut bytes = 0;
+    move |one, _| {
+        bytes += one.frame().len();
+        let fits = bytes < BATCH_BYTES;
+        if !fits {
+            bytes = 0;
+        }
+        fits
+    }
+}
+
+/// The data of a line without its last field.
+fn without_offset(data: &[u8]) -> &[u8] {
+    let end = memchr::memmem::rfind(data, b"\"offset\":").unwrap_or(data.len());
+    &data[..end]
+}
+
+/// Returns the data of a line of the history with the first bytes of the line, as of one that is
+/// too long to be read.
+fn cut(data: &[u8]) -> Vec<u8> {
+    let Ok(mut parsed) = serde_json::from_slice::<Value>(data) else { return data.to_vec() };
+    let max = MAX_ENTRY_BYTES;
+    let error = format!("the event has {} bytes; at most {max} are published", data.len());
+    for text in parsed["summary"].as_object_mut().into_iter().flat_map(|it| it.values_mut()) {
+        *text = json!(beginning(text));
+    }
+    // The offset comes last, as in every line.
+    format!(
+        "{{\"summary\":{},\"rawLine\":{},\"parseError\":{},\"truncated\":true,\"offset\":{}}}",
+        parsed["summary"],
+        json!(beginning(&parsed["rawLine"])),
+        json!(error),
+        parsed["offset"]
+    )
+    .into_bytes()
+}
+
+fn beginning(value: &Value) -> &str {
+    let text = value.as_str().unwrap_or_default();
+    let end = (0..=CUT_BYTES.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or_default()]
+}

@@ -1,0 +1,458 @@
+/**
+ * The session that is open: its timeline, the newest records at the bottom.
+ * The end is followed while it is in sight; older records are read when the start comes into sight.
+ * Invariant: keeps nothing of a session that is closed.
+ */
+import { batch } from "./batch.js";
+import { contextOf, since } from "./cards.js";
+import { copyText, reveal } from "./details.js";
+import { el, flat, parts, place, setAttr, setText } from "./dom.js";
+import { matcher, wantedWords } from "./filter.js";
+import { brief, bytes, number, plural } from "./format.js";
+import { highlight } from "./highlight.js";
+import { resumeOf } from "./items.js";
+import { fillLine, groupLine, newGroup, newRow, recordNodes, rowLine } from "./lines.js";
+import {
+	doing,
+	errorWords,
+	figures,
+	keyOf,
+	modelName,
+	msOf,
+	span,
+	titleOf,
+} from "./session.js";
+import { AGENT_TOOLS, CALLS, Timeline, grouped, haystackOf } from "./timeline.js";
+/** @import { Frame, Session, TimeRow } from "./types.js" */
+
+/** Records of the first request, and of later ones. */
+const FIRST = 100;
+const MORE = 100;
+/** Records that a search reads in a go. */
+const SEARCHED = 1_000;
+const MOST_REQUESTS = 10;
+const RETRY_MS = 1_000;
+const EVER = "/api/claude/sessions?limit=1&hours=876000";
+/** Matches that are enough for a click. */
+const ENOUGH = 50;
+/** In this time an observer tells of a change. */
+const FRAMES_MS = 100;
+/** The server gives no longer one. */
+const MOST_BYTES = 16 * 1024 * 1024;
+/** Of a project's path. */
+const PATH_CHARS = 1_000;
+/** The end is in sight within these pixels. */
+const NEAR_PX = 48;
+
+export class Opened {
+	id = "";
+	/** The parts of `id`; only a fleet has machines. */
+	#sessionId = "";
+	#machine = "";
+	/** @type {Timeline} */
+	#timeline = new Timeline();
+	/** @type {"idle" | "reading" | "failed" | "unknown" | "deleted" | "elsewhere"} */
+	#state = "idle";
+	#isStartInSight = false;
+	/** New rows since the end was in sight, as of the last drawing, and since then. */
+	#unseen = 0;
+	#fresh = 0;
+	#words = "";
+	/** Rows and groups, as of the last drawing. @type {TimeRow[][]} */
+	#found = [];
+	/** @type {Map<TimeRow, any>} Nodes of rows. */
+	#nodes = new Map();
+	/** @type {Map<TimeRow, any>} Nodes of groups, by each of their rows. */
+	#groups = new Map();
+	/** Timelines of subagents that are open, by id. @type {Map<string, Timeline>} */
+	#agents = new Map();
+	/** @type {Session | undefined} */
+	#session;
+	#at = parts("sessions-");
+	#drawSoon = batch(() => this.#draw());
+
+	/** @param {Frame} app */
+	constructor(app) {
+		this.app = app;
+		const { flow, rows, find, before } = this.#at;
+		flow.addEventListener("scroll", () => this.#onScroll(), { passive: true });
+		rows.addEventListener("click", ({ target }) => this.#onClick(target));
+		rows.addEventListener("toggle", () => setTimeout(() => this.#highlight()), true);
+		find.addEventListener("input", () => this.#find(find.value.trim()));
+		const onSight = (seen) => this.#onSight(seen.at(-1)?.isIntersecting);
+		new IntersectionObserver(onSight, { root: flow, rootMargin: "800px" }).observe(before);
+	}
+
+	#onSight(isIn) {
+		this.#isStartInSight = isIn;
+		if (isIn && this.#state === "idle" && !this.#words) this.#readOlder(MORE);
+	}
+
+	/** Opens a session, or none for an empty id. */
+	show(id, session) {
+		if (id !== this.id) this.#begin(id);
+		const isChanged = this.#session !== session;
+		if (session) this.#session = session;
+		if (isChanged) this.#drawHead(Date.now());
+	}
+
+	#begin(id) {
+		this.id = id;
+		[this.#sessionId, this.#machine] = id.split("/").reverse();
+		this.#session = undefined;
+		this.#words = this.#at.find.value = "";
+		this.#at.one.hidden = !id;
+		this.#clear();
+		this.#drawHead(Date.now());
+		if (!id) return;
+		this.#readOlder(FIRST).then(() => this.#toEnd());
+	}
+
+	#clear() {
+		this.#timeline = new Timeline();
+		this.#state = "idle";
+		this.#unseen = this.#fresh = 0;
+		for (const map of [this.#nodes, this.#groups, this.#agents]) map.clear();
+		this.#at.rows.replaceChildren();
+	}
+
+	/** Reads the newest records again, after a gap in the stream or in the rows. */
+	reload() {
+		if (!this.id) return;
+		this.#clear();
+		this.#readOlder(FIRST).then(() => this.#toEnd());
+	}
+
+	#path(agentId, rest = "") {
+		const agent = agentId ? `agent=${encodeURIComponent(agentId)}` : "";
+		return `/api/claude/sessions/${encodeURIComponent(this.id)}/records${rest}?${agent}`;
+	}
+
+	/** Makes one request at a time, since each begins where the last one ended. */
+	async #readOlder(limit) {
+		const timeline = this.#timeline;
+		if (!this.id || timeline.before === null || this.#state === "reading") return;
+		if (this.#machine) this.#state = "elsewhere";
+		if (this.#machine) return this.#drawNote();
+		this.#state = "reading";
+		this.#drawNote();
+		const before = timeline.before === undefined ? "" : `&before=${timeline.before}`;
+		const path = `${this.#path("")}&limit=${limit}${before}`;
+		const read = () => this.app.get(path).catch(({ status }) => ({ status }));
+		let answer = await read();
+		if (answer.status === 404 && !before) answer = await this.#readOld().then(read);
+		if (timeline !== this.#timeline) return;
+		this.#state = answer.records ? "idle" : answer.status === 404 ? "unknown" : "failed";
+		if (answer.records) this.#prepend(answer);
+		this.#drawNote();
+		// The start can be in sight still; the observer tells it after the next frame.
+		setTimeout(() => this.#onSight(this.#isStartInSight), FRAMES_MS);
+	}
+
+	/** Makes the server read the sessions of more than a day ago, which it does when asked. */
+	async #readOld() {
+		for (let count = 0; count < MOST_REQUESTS; count += 1) {
+			const { reading } = await this.app.get(EVER).catch(() => ({}));
+			if (!reading || reading.done >= reading.files) return;
+			await new Promise((resume) => setTimeout(resume, RETRY_MS));
+		}
+	}
+
+	/** Rows in sight stay where they are. */
+	#prepend({ records, before }) {
+		const { flow } = this.#at;
+		const fromEnd = flow.scrollHeight - flow.scrollTop;
+		this.#timeline.addOlder(records, before, this.#isWanted());
+		this.#draw();
+		if (flow.scrollTop < NEAR_PX) flow.scrollTop = flow.scrollHeight - fromEnd;
+	}
+
+	/** Takes a record of the stream. */
+	onRecord(event) {
+		const { agentId } = event.data;
+		if (keyOf(event.data) !== this.id) return;
+		const timeline = agentId ? this.#agents.get(agentId) : this.#timeline;
+		const count = timeline?.add(event) ?? 0;
+		if (!agentId) this.#fresh += count;
+		if (timeline) this.#drawSoon();
+	}
+
+	onRemoved() {
+		this.#state = "deleted";
+		this.#drawNote();
+	}
+
+	#isAtEnd() {
+		const { flow } = this.#at;
+		return flow.scrollHeight - flow.scrollTop - flow.clientHeight < NEAR_PX;
+	}
+
+	#toEnd() {
+		this.#at.flow.scrollTop = this.#at.flow.scrollHeight;
+		this.#onScroll();
+	}
+
+	newest() {
+		if (this.#timeline.hasGap) this.reload();
+		else this.#toEnd();
+	}
+
+	#onScroll() {
+		if (this.#unseen && this.#isAtEnd()) this.#unseen = 0;
+		this.#drawNew();
+	}
+
+	#find(words) {
+		this.#words = words;
+		this.#draw();
+		if (!words) this.#toEnd();
+	}
+
+	#isWanted() {
+		return matcher({ q: this.#words }, haystackOf);
+	}
+
+	/** Searches older records until there are enough matches, or the requests of a click end. */
+	async further() {
+		const { length } = this.#found;
+		for (let count = 0; count < MOST_REQUESTS && this.#words; count += 1) {
+			await this.#readOlder(SEARCHED);
+			if (this.#state !== "idle" || this.#found.length > length + ENOUGH) return;
+		}
+	}
+
+	#draw() {
+		if (!this.id) return;
+		const isAtEnd = this.#isAtEnd();
+		const isFollowed = isAtEnd && !this.#words;
+		if (!isAtEnd) this.#unseen += this.#fresh;
+		this.#fresh = 0;
+		const { rows } = this.#timeline;
+		const matching = () => rows.filter(this.#isWanted()).map((row) => [row]);
+		this.#found = this.#words ? matching() : grouped(rows);
+		const nodes = this.#found.map((group) => this.#nodeOf(group));
+		place(this.#at.rows, nodes);
+		this.#prune(rows);
+		this.#highlight();
+		this.#drawNote();
+		if (isFollowed) this.#at.flow.scrollTop = this.#at.flow.scrollHeight;
+		this.#drawNew();
+	}
+
+	#prune(rows) {
+		if (this.#nodes.size + this.#groups.size < 3 * rows.length + MORE) return;
+		const kept = new Set(rows);
+		for (const map of [this.#nodes, this.#groups]) {
+			for (const row of map.keys()) if (!kept.has(row) && !row.agentId) map.delete(row);
+		}
+	}
+
+	#highlight() {
+		highlight(this.#at.rows, wantedWords({ q: this.#words }));
+	}
+
+	#nodeOf(group) {
+		return group.length > 1 ? this.#groupNode(group) : this.#rowNode(group[0]);
+	}
+
+	#groupNode(group) {
+		const node = group.map((row) => this.#groups.get(row)).find(Boolean) ?? newGroup();
+		for (const row of group) this.#groups.set(row, node);
+		if (node.count !== group.length) {
+			node.count = group.length;
+			fillLine(node, groupLine(group));
+		}
+		node.group = group;
+		if (node.isOpen) place(node.list, group.map((row) => this.#rowNode(row)));
+		return node;
+	}
+
+	#rowNode(row) {
+		const node = this.#nodes.get(row) ?? newRow(row);
+		this.#nodes.set(row, node);
+		if (node.result === row.result && node.hasLine) return node;
+		Object.assign(node, { result: row.result, hasLine: true });
+		fillLine(node, rowLine(row));
+		setAttr(node, "data-error", Boolean(row.result?.isError || row.result?.denied));
+		setAttr(node, "data-running", CALLS.includes(row.kind) && !row.result);
+		return node;
+	}
+
+	#onClick(target) {
+		const button = target.closest("button");
+		if (button?.matches(".open") || !button) {
+			const line = target.closest(".line");
+			if (line && !String(getSelection())) this.#toggle(line.parentNode);
+		} else reveal(button);
+		this.#highlight();
+	}
+
+	/** Opens or closes a row, a group, or a subagent's work. */
+	async #toggle(node) {
+		node.isOpen = !node.isOpen;
+		setAttr(node.querySelector(".open"), "aria-expanded", String(node.isOpen));
+		node.list?.replaceChildren();
+		node.detail?.remove();
+		if (!node.isOpen) return;
+		if (node.group) return place(node.list, node.group.map((row) => this.#rowNode(row)));
+		node.detail = el("div", { class: "detail" }, el("p", { class: "note" }, "Reading…"));
+		node.append(node.detail);
+		const contents = await this.#contents(node.row);
+		node.detail.replaceChildren(...flat(contents));
+		node.detail.scrollIntoView({ block: "nearest" });
+	}
+
+	async #contents(row) {
+		const isAgent = AGENT_TOOLS.includes(row.name);
+		const records = [row, row.result].filter(Boolean).map((it) => this.#record(it));
+		const [call, result] = await Promise.all(records);
+		const work = isAgent && (await this.#agentWork(row, result));
+		return [...recordNodes(call), work, ...(result ? recordNodes(result, "result") : [])];
+	}
+
+	/** Reads a whole record. In files of 2025 subagents' records are in their session's file. */
+	async #record({ offset, bytes: size, agentId }) {
+		if (size > MOST_BYTES) return { problem: `${bytes(size)} are too long for this page.` };
+		const read = (agent) => this.app.getText(this.#path(agent, `/${offset}`));
+		const text = await read(agentId)
+			.catch((error) => (agentId ? read("") : Promise.reject(error)))
+			.catch(({ status }) => status ?? 0);
+		if (typeof text === "string") return { text };
+		const isGone = text === 404;
+		return { problem: isGone ? "The record is not in the file any more." : "No answer." };
+	}
+
+	async #agentWork(row, result) {
+		const agentId = this.#agentId(row, result);
+		if (!agentId) return false;
+		const timeline = new Timeline();
+		this.#agents.set(agentId, timeline);
+		const answer = await this.app
+			.get(`${this.#path(agentId)}&limit=${SEARCHED}`)
+			.catch(() => undefined);
+		const none = "The server has no transcript of this subagent.";
+		if (!answer) return el("p", { class: "note" }, none);
+		timeline.addOlder(answer.records, answer.before);
+		const list = el("ol", { class: "nest" });
+		list.timeline = timeline;
+		place(list, grouped(timeline.rows).map((group) => this.#nodeOf(group)));
+		return list;
+	}
+
+	/** Returns the subagent that a call started: the session's state tells it, else the result. */
+	#agentId({ toolUseId }, result) {
+		const { agents = [] } = this.#session ?? {};
+		const agent = agents.find((it) => toolUseId && it.toolUseId === toolUseId);
+		return agent?.agentId ?? /"agentId":"([\w-]+)"/.exec(result?.text ?? "")?.[1];
+	}
+
+	/** Draws the open work of subagents again. */
+	#drawAgents() {
+		for (const list of this.#at.rows.querySelectorAll(".nest")) {
+			place(list, grouped(list.timeline.rows).map((group) => this.#nodeOf(group)));
+		}
+	}
+
+	#drawNote() {
+		if (this.#agents.size) this.#drawAgents();
+		const { before, lookedAt } = this.#timeline;
+		const searched = `Searched the newest ${plural(lookedAt, "row")}.`;
+		const texts = {
+			reading: "Reading…",
+			failed: "The server did not answer.",
+			unknown: "There is no transcript of this session: it was deleted, or it is too old.",
+			deleted: "The session was deleted.",
+			elsewhere: `Its records are on ${this.#machine}: open the page there.`,
+			idle: before === null ? "The session begins here." : this.#words ? searched : "",
+		};
+		setText(this.#at.before, texts[this.#state]);
+		const isMore = before !== null && this.#state !== "unknown" && !this.#machine;
+		this.#at.further.hidden = !this.id || !isMore || !(this.#words || this.#state === "failed");
+		setAttr(this.#at.before, "data-state", this.#state);
+	}
+
+	#drawNew() {
+		const { hasGap } = this.#timeline;
+		this.#at.new.hidden = !hasGap && !this.#unseen;
+		setText(this.#at.new, hasGap ? "Back to the newest" : `${number(this.#unseen)} new`);
+	}
+
+	#drawHead(now) {
+		const session = this.#session;
+		const at = this.#at;
+		const known = session ?? /** @type {any} */ ({ sessionId: this.#sessionId });
+		setText(at.title, this.id && titleOf(known));
+		at.figures.replaceChildren(...(session ? headFigures(session, now) : []));
+		at.path.hidden = !session?.path;
+		at.waits.hidden = session?.status !== "waiting";
+		if (session && !at.waits.hidden) at.waits.replaceChildren(...waitBar(session, now));
+	}
+
+	/** Copies a text of the session. */
+	copy(button) {
+		const { project = "", path = "" } = this.#session ?? {};
+		const sessionId = this.#sessionId;
+		const { claudeDir = "~/.claude" } = this.#machine ? {} : this.app.health;
+		const texts = {
+			resume: resumeOf(/** @type {any} */ ({ project, session: sessionId })),
+			id: sessionId,
+			path: `${claudeDir}/${path}`,
+		};
+		copyText(button, texts[button.dataset.text] ?? sessionId);
+	}
+
+	focus() {
+		const lines = [...this.#at.rows.querySelectorAll(".open")];
+		(lines.at(-1) ?? this.#at.flow).focus({ preventScroll: true });
+	}
+
+	move(by) {
+		const buttons = [...this.#at.rows.querySelectorAll(".open")];
+		const at = buttons.findIndex((button) => button === document.activeElement);
+		const next = buttons[Math.max(0, Math.min(buttons.length - 1, at + by))];
+		next?.focus({ preventScroll: true });
+		next?.closest(".line").scrollIntoView({ block: "nearest" });
+	}
+
+	/** Closes the record that has the focus. Returns whether it was open. */
+	closeRow() {
+		const node = document.activeElement?.closest("li");
+		const row = /** @type {any} */ (node);
+		if (!row?.isOpen) return false;
+		this.#toggle(row);
+		row.querySelector(".open").focus();
+		return true;
+	}
+}
+
+function headFigures(session, now) {
+	const { project, gitBranch, model, records, startedAt } = session;
+	const { turns, denied, compactions, tokens, cache, cost, reported } = figures(session);
+	const error = errorWords(session, now);
+	const words = [
+		project && brief(project, PATH_CHARS),
+		gitBranch && brief(gitBranch),
+		model && modelName(model),
+		turns,
+		denied,
+		compactions,
+		plural(records, "record"),
+		startedAt && `began ${span(now - Number(msOf(startedAt)))} ago`,
+		contextOf(session),
+		tokens,
+		cache,
+		cost,
+		reported,
+		error && el("span", { class: "error" }, error),
+	];
+	return words.filter(Boolean).map((part) => el("span", {}, part));
+}
+
+function waitBar(session, now) {
+	const { label, text, code } = doing(session) ?? {};
+	return flat([
+		el("b", {}, since(session.since, now, "Waits for you · ")),
+		el("span", { dir: "auto" }, [label, text].filter(Boolean).join(" ")),
+		code && el("code", { dir: "auto" }, code),
+	]);
+}
