@@ -6,9 +6,9 @@
 //! Invariant: no clock (the caller passes the time), no thread, no sleep, no printing, no knowledge
 //! of a line's meaning.
 //! Known weakness: content that comes and goes between two polls is not seen, nor is a rewrite that
-//! leaves the last 4 KiB in place. If a rewrite in place takes longer than 100 ms, its later lines
-//! are repeated after the reset. A change through a memory map is seen with the next change of the
-//! file's times.
+//! leaves the last 4 KiB in place. If a rewrite in place pauses for 100 ms or takes longer than a
+//! second, its later lines are repeated after the reset. A change through a memory map is seen with
+//! the next change of the file's times.
 
 mod batch;
 mod comparison;
@@ -37,13 +37,12 @@ use lines::Record;
 /// (FAT).
 const TICK: Duration = Duration::from_secs(2);
 
-/// How long a file that is being rewritten must keep its state to be at rest: longer than a tick of
-/// its times, which before Linux 6.13 is 10 ms at most, and shorter than the pause between two
-/// polls.
-const REST_TIME: Duration = Duration::from_millis(15);
+/// How long a file that is being rewritten must keep its state to be at rest. Between truncating a
+/// file and writing it anew, a program on a busy machine can pause for tens of milliseconds.
+const REST_TIME: Duration = Duration::from_millis(100);
 
 /// How long a rewrite that does not come to rest is waited for.
-const REWRITE_TIME: Duration = Duration::from_millis(100);
+const REWRITE_TIME: Duration = Duration::from_secs(1);
 
 /// How long the path may lead nowhere before the file counts as removed: a program can replace a
 /// file by deleting and creating it.

@@ -19,7 +19,7 @@ use crate::program::{PATIENCE, Program, Stream, append, command_of, prompt, raw_
 use crate::{soak, tools};
 
 /// A rewrite that takes longer can be read before its end; its lines can then come again.
-const REWRITE_TIME: Duration = Duration::from_millis(10);
+const REWRITE_TIME: Duration = Duration::from_millis(50);
 
 /// The fewest rounds of a run that are not slow.
 const MIN_ROUNDS: u32 = 3;
