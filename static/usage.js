@@ -25,6 +25,8 @@ const CHOICE = { days: "30", by: "model", measure: "cost" };
 const RETRY_MS = 2_000;
 /** While transcripts are read. */
 const READING_MS = 500;
+/** The server may count a record so long after its event. */
+const COUNTED_MS = 1_000;
 /** Of a project's path. */
 const PATH_CHARS = 1_000;
 const MOST_TITLES = 1_000;
@@ -44,6 +46,8 @@ const page = {
 	usage: undefined,
 	/** Off: the server reads no transcripts. @type {"loading" | "loaded" | "failed" | "off"} */
 	state: "loading",
+	/** Time of the last event that changes the sums. */
+	newsMs: 0,
 	/** Time of the last answer, and the day in which it came. */
 	loadedMs: 0,
 	day: "",
@@ -167,6 +171,7 @@ async function load() {
 		page.usage = await app.get(`${PATH}?${query}`);
 		Object.assign(page, { state: "loaded", loadedMs: now, day: today(now) });
 		if (page.usage?.partial) setTimeout(reload, READING_MS);
+		else if (now < page.newsMs + COUNTED_MS) setTimeout(reload, COUNTED_MS);
 	} catch (error) {
 		page.state = /** @type {any} */ (error).status === 404 ? "off" : "failed";
 		if (page.state === "failed") setTimeout(reload, RETRY_MS);
@@ -177,7 +182,9 @@ async function load() {
 /** @param {Types.LiveEvent} event */
 function onEvent(event) {
 	const isNews = TYPES.includes(event.type) || noticeKind(event) === "stream.resync";
-	if (isNews && app.isShown(view)) reload();
+	if (!isNews || !app.isShown(view)) return;
+	page.newsMs = Date.now();
+	reload();
 }
 
 function onReturn() {

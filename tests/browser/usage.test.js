@@ -128,6 +128,25 @@ test("what an agent uses is in the figures soon, and nothing is asked for while 
   unproblematic(page);
 });
 
+test("what the server counts only after its event is in the figures too", async (t) => {
+  const dir = await claudeDir(t);
+  const row = { day: new Date().toISOString().slice(0, 10), model: "claude-a", sessionId: "s" };
+  const sum = { input: 1, output: 2, cacheRead: 3, cacheWrite: 4 };
+  let isNews = false;
+  let countedMs = Infinity;
+  const usage = () => {
+    if (isNews) countedMs = Math.min(countedMs, Date.now() + 500);
+    const responses = Date.now() < countedMs ? 1 : 2;
+    return { partial: false, unpriced: [], rows: [{ ...row, ...sum, responses }] };
+  };
+  const { page } = await start(t, dir, { routed: answer(usage) });
+  await figure(page, 0, / 1 response$/);
+  isNews = true;
+  await new Claude(dir, "Counted later").status("idle");
+  await figure(page, 0, / 2 responses$/);
+  unproblematic(page);
+});
+
 test("tables sort, the chart is stacked as chosen, and choices are remembered", async (t) => {
   const { dir } = await agents(t);
   const { server, context, page } = await start(t, dir);
