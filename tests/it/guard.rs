@@ -8,6 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::program::{Client, Program, Response, command, command_of, prompt, wait_until};
+use crate::tools;
 
 const TOKEN: &str = "s3cret-Token.1-that-is-long";
 
@@ -274,7 +275,19 @@ fn sighup_reads_the_token_file_again_and_a_bad_file_changes_nothing() {
 
 #[test]
 fn without_a_token_file_sighup_ends_the_program_as_usual() {
-    let mut program = Program::start(&[]);
+    // Under nohup, the tests' processes ignore the signal.
+    let as_usual = |program: &str| {
+        let mut command = command_of("env");
+        command.args(["--default-signal=HUP", program, "--port", "0", "--claude"]);
+        command
+    };
+    if !as_usual("true").output().is_ok_and(|tried| tried.status.success()) {
+        return tools::skip("env --default-signal");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = as_usual(env!("CARGO_BIN_EXE_claude-live"));
+    command.arg(dir.path());
+    let mut program = Program::spawn(command, dir.path());
     kill_process(Pid::from_child(&program.child), Signal::HUP).unwrap();
     let mut status = None;
     wait_until("the program has ended", || {
