@@ -66,7 +66,9 @@ pub(crate) fn thread_cpu(pid: u32, name: &str) -> Duration {
     let has_name = |task: &String| {
         fs::read_to_string(format!("{task}/comm")).is_ok_and(|comm| comm.trim_end() == name)
     };
-    tasks(pid).filter(has_name).map(|task| task_cpu(&task)).sum()
+    let times: Vec<Duration> = tasks(pid).filter(has_name).map(|task| task_cpu(&task)).collect();
+    assert!(!times.is_empty(), "no thread of the process is named `{name}`");
+    times.into_iter().sum()
 }
 
 /// Returns the CPU time of the calling thread. The kernel updates it when the thread yields, and at

@@ -1,7 +1,9 @@
 //! Whether a process runs, as the operating system tells it.
 
 #[cfg(target_os = "linux")]
-use std::fs;
+use std::fs::File;
+#[cfg(target_os = "linux")]
+use std::io::Read;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
@@ -30,9 +32,12 @@ pub(crate) fn look_up(pid: u32) -> Process {
 
 #[cfg(target_os = "linux")]
 fn look_at_start(pid: Pid) -> Process {
-    let Ok(stat) = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())) else {
-        return Process::Running { started_at: None };
-    };
+    // A read at once: a larger one than the file, which has some 300 bytes.
+    let mut stat = [0; 2048];
+    let len = File::open(format!("/proc/{}/stat", pid.as_raw_nonzero()))
+        .and_then(|mut file| file.read(&mut stat));
+    let Ok(len) = len else { return Process::Running { started_at: None } };
+    let stat = String::from_utf8_lossy(&stat[..len]);
     // The name in parentheses may contain anything. State and start are the 1st and the 20th field
     // after it: proc_pid_stat(5).
     let fields: Vec<&str> =

@@ -152,10 +152,10 @@ enum State {
     Missing {
         is_awaited: bool,
     },
-    Following(Current),
+    Following(Box<Current>),
     /// Another file is at the path; the current one is read to its end first.
     Switching {
-        from: Current,
+        from: Box<Current>,
         to: Box<Successor>,
     },
 }
@@ -289,7 +289,7 @@ impl Tail {
         }
     }
 
-    fn open_first(&self) -> io::Result<(Current, Signature)> {
+    fn open_first(&self) -> io::Result<(Box<Current>, Signature)> {
         let (file, seen) = file::open(&self.path)?;
         // A file that was moved away and is back can have known lines: those written to it
         // meanwhile.
@@ -300,7 +300,7 @@ impl Tail {
 
     fn follow(
         &mut self,
-        mut current: Current,
+        mut current: Box<Current>,
         seen: Signature,
         now: Duration,
         batch: &mut Batch,
@@ -312,7 +312,7 @@ impl Tail {
 
     fn on_same_file(
         &mut self,
-        mut current: Current,
+        mut current: Box<Current>,
         seen: Signature,
         now: Duration,
         batch: &mut Batch,
@@ -384,7 +384,12 @@ impl Tail {
         Ok(())
     }
 
-    fn on_other_file(&mut self, mut current: Current, now: Duration, batch: &mut Batch) -> Step {
+    fn on_other_file(
+        &mut self,
+        mut current: Box<Current>,
+        now: Duration,
+        batch: &mut Batch,
+    ) -> Step {
         current.absent_since = None;
         match file::open(&self.path) {
             Ok((file, seen)) => {
@@ -399,7 +404,7 @@ impl Tail {
     /// Reads on through the handle while there is no file at the path that can be read.
     fn on_no_file(
         &mut self,
-        mut current: Current,
+        mut current: Box<Current>,
         error: io::Error,
         now: Duration,
         batch: &mut Batch,
@@ -418,7 +423,7 @@ impl Tail {
 
     fn switch(
         &mut self,
-        mut from: Current,
+        mut from: Box<Current>,
         mut to: Box<Successor>,
         is_passed: bool,
         now: Duration,
@@ -489,8 +494,8 @@ impl Tail {
         current.read(seen, now, batch, &mut self.fingerprints)
     }
 
-    fn retire(&mut self, current: Current, now: Duration) {
-        let Current { file: Some(file), id, cursor, .. } = current else { return };
+    fn retire(&mut self, current: Box<Current>, now: Duration) {
+        let Current { file: Some(file), id, cursor, .. } = *current else { return };
         if self.retired.len() == RETIRED_FILES {
             self.retired.pop_front();
         }
@@ -544,8 +549,9 @@ impl Tail {
     pub(crate) fn close(&mut self) {
         self.retired.clear();
         self.state = match mem::take(&mut self.state) {
-            State::Following(current) | State::Switching { from: current, .. } => {
-                State::Following(Current { file: None, ..current })
+            State::Following(mut current) | State::Switching { from: mut current, .. } => {
+                current.file = None;
+                State::Following(current)
             }
             missing @ State::Missing { .. } => missing,
         };
@@ -581,8 +587,8 @@ impl Default for State {
 }
 
 impl Current {
-    fn new(file: File, seen: Signature, cursor: Cursor) -> Current {
-        Current {
+    fn new(file: File, seen: Signature, cursor: Cursor) -> Box<Current> {
+        Box::new(Current {
             file: Some(file),
             id: seen.id,
             access: seen.access,
@@ -592,7 +598,7 @@ impl Current {
             is_settled: false,
             rewrite: None,
             absent_since: None,
-        }
+        })
     }
 
     fn is_at_rest_in(&self, seen: Signature) -> bool {

@@ -30,8 +30,10 @@ const HURRIED_PERIOD: Duration = Duration::from_millis(200);
 /// Directories that a step of a scan visits, about a millisecond of work.
 const STEP_DIRS: usize = 16;
 
-/// The time between two polls of a tail that is seldom polled.
+/// The shortest time between two polls of a tail that is seldom polled, and how many polls of the
+/// others are between them at least: nobody waits for it where the others have time.
 const SELDOM_PERIOD: Duration = Duration::from_secs(1);
+const SELDOM_POLLS: u32 = 25;
 
 /// The most bytes that a poll reads: half a millisecond of work to the caller, and fewer lines than
 /// a ring of events holds.
@@ -86,7 +88,7 @@ pub(crate) enum Change {
 pub(crate) enum Pace {
     /// Every [`Tails::begin`] asks for, with an open handle.
     Often,
-    /// Every second, with a closed handle.
+    /// Every second, or every 25th time if that takes longer, with a closed handle.
     Seldom,
     /// When a scan finds it changed, with a closed handle.
     OnChange,
@@ -114,7 +116,7 @@ pub(crate) struct Tails {
     max_open_files: usize,
     scan_depth: usize,
     last_id: u32,
-    files: BTreeMap<FileId, File>,
+    files: HashMap<FileId, File>,
     by_key: HashMap<String, FileId>,
     /// Further files with the key of a file, by path.
     copies: BTreeMap<PathBuf, (FileId, FileState)>,
@@ -199,7 +201,7 @@ impl Tails {
             max_open_files,
             scan_depth,
             last_id: 0,
-            files: BTreeMap::new(),
+            files: HashMap::new(),
             by_key: HashMap::new(),
             copies: BTreeMap::new(),
             missing: BTreeSet::new(),
@@ -473,14 +475,16 @@ impl Tails {
     /// polled often, and some of those that have to catch up.
     pub(crate) fn begin(&mut self, now: Duration, period: Duration) {
         self.queue.append(&mut self.unfinished);
+        let seldom_period = SELDOM_PERIOD.max(period * SELDOM_POLLS);
         // A longer period of before must not delay a shorter one.
         self.often_due = self.often_due.min(now + period);
+        self.seldom_due = self.seldom_due.min(now + seldom_period);
         if now >= self.often_due {
             self.often_due = now + period;
             self.queue.extend(&self.often);
         }
         if now >= self.seldom_due {
-            self.seldom_due = now + SELDOM_PERIOD;
+            self.seldom_due = now + seldom_period;
             self.queue.extend(&self.seldom);
         }
         self.catch_up_bytes = CATCH_UP_BYTES;
@@ -498,53 +502,64 @@ impl Tails {
         Some(*id)
     }
 
-    /// Polls the next tail; absent if all that were due are polled.
+    /// Polls the tails that are due, up to one that has something to tell; absent if none has.
     pub(crate) fn next(&mut self, now: Duration) -> Option<Polled<'_>> {
-        loop {
+        let (id, has_caught_up) = loop {
             let id = self.queue.pop_front().or_else(|| self.next_behind())?;
-            let Some(file) = self.files.get_mut(&id) else { continue };
-            let Some(followed) = &mut file.followed else { continue };
-            self.open_files -= followed.tail.open_files();
-            let has_more = followed.tail.poll(now, &mut self.batch);
-            let is_over = self.open_files + followed.tail.open_files() > self.max_open_files;
-            let is_done = !has_more && followed.tail.is_at_rest();
-            if is_over || (followed.pace != Pace::Often && is_done) {
-                followed.tail.close();
+            if let Some(has_caught_up) = self.poll(id, now) {
+                break (id, has_caught_up);
             }
-            if followed.pace == Pace::OnChange {
-                // Until then a change may not show in a scan.
-                if is_done {
-                    self.seldom.remove(&id)
-                } else {
-                    self.seldom.insert(id)
-                };
-            }
-            self.open_files += followed.tail.open_files();
-            let status = followed.tail.status();
-            let is_missed = !status.exists && file.missing.is_none();
-            let pace = followed.pace;
-            if has_more && followed.behind.is_none() {
-                self.unfinished.push_back(id);
-            } else if !has_more && let Some(order) = followed.behind.take() {
-                self.behind.remove(&(order, id));
-                self.set_pace(id, pace);
-            }
-            let file = self.files.get_mut(&id)?;
-            if is_missed {
-                self.to_look_at.extend(file.path.parent().map(Path::to_owned));
-                file.missing = Some(self.scans);
-                self.missing.insert(id);
-            } else if status.exists && file.missing.take().is_some() && !self.missing.remove(&id) {
-                self.back.push(id);
-            }
-            let file = self.files.get(&id)?;
-            let has_caught_up = file.followed.as_ref()?.behind.is_none();
-            let (path, batch) = (file.path.as_path(), &mut self.batch);
-            let read_bytes = status.read_bytes;
-            let meta = if batch.is_empty() { None } else { fs::metadata(path).ok() };
-            let written_at = meta.and_then(|meta| meta.modified().ok());
-            return Some(Polled { file: id, path, batch, has_caught_up, read_bytes, written_at });
+        };
+        let file = self.files.get(&id)?;
+        let (path, batch) = (file.path.as_path(), &mut self.batch);
+        let read_bytes = file.followed.as_ref()?.tail.status().read_bytes;
+        let meta = if batch.is_empty() { None } else { fs::metadata(path).ok() };
+        let written_at = meta.and_then(|meta| meta.modified().ok());
+        Some(Polled { file: id, path, batch, has_caught_up, read_bytes, written_at })
+    }
+
+    /// Polls a tail. If that tells something, returns whether the tail has caught up.
+    fn poll(&mut self, id: FileId, now: Duration) -> Option<bool> {
+        let file = self.files.get_mut(&id)?;
+        let followed = file.followed.as_mut()?;
+        let (open_files, read_bytes) =
+            (followed.tail.open_files(), followed.tail.status().read_bytes);
+        let has_more = followed.tail.poll(now, &mut self.batch);
+        self.open_files -= open_files;
+        let is_over = self.open_files + followed.tail.open_files() > self.max_open_files;
+        let is_done = !has_more && followed.tail.is_at_rest();
+        if is_over || (followed.pace != Pace::Often && is_done) {
+            followed.tail.close();
         }
+        if followed.pace == Pace::OnChange {
+            // Until then a change may not show in a scan.
+            if is_done {
+                self.seldom.remove(&id)
+            } else {
+                self.seldom.insert(id)
+            };
+        }
+        self.open_files += followed.tail.open_files();
+        let status = followed.tail.status();
+        if !status.exists && file.missing.is_none() {
+            self.to_look_at.extend(file.path.parent().map(Path::to_owned));
+            file.missing = Some(self.scans);
+            self.missing.insert(id);
+        } else if status.exists && file.missing.take().is_some() && !self.missing.remove(&id) {
+            self.back.push(id);
+        }
+        let was_behind = followed.behind.is_some();
+        if has_more && !was_behind {
+            self.unfinished.push_back(id);
+        }
+        if !has_more && let Some(order) = followed.behind.take() {
+            let pace = followed.pace;
+            self.behind.remove(&(order, id));
+            self.set_pace(id, pace);
+            return Some(true);
+        }
+        let is_news = !self.batch.is_empty() || status.read_bytes != read_bytes;
+        is_news.then_some(!was_behind)
     }
 
     /// Returns how long nothing is due.

@@ -143,6 +143,14 @@ impl Statuses {
         self.reported.get(id).cloned().unwrap_or(Liveness::Unknown)
     }
 
+    /// Returns the sessions that run, by id, as they were reported last.
+    pub(crate) fn alive(&self) -> impl Iterator<Item = (&str, &Entry)> {
+        self.reported.iter().filter_map(|(id, liveness)| match liveness {
+            Liveness::Alive(entry) => Some((id.as_str(), &**entry)),
+            _ => None,
+        })
+    }
+
     /// Forgets a session that is no longer shown, if its entry is gone.
     pub(crate) fn forget(&mut self, id: &str) {
         let is_listed = self

@@ -238,14 +238,12 @@ impl Transcripts {
     /// Looks where the transcripts of live sessions are as a rule, which have none before their
     /// first prompt. Elsewhere a scan finds them.
     fn look_for_transcripts(&mut self) {
-        let mut slugs: BTreeSet<String> = BTreeSet::new();
-        for entry in
-            self.known.sessions.values().filter(|entry| !entry.has_transcript(&self.known.files))
-        {
-            if let Liveness::Alive(status) = &entry.liveness {
-                slugs.extend(status.cwd.as_deref().map(place::slug));
-            }
-        }
+        let known = &self.known;
+        let has_transcript =
+            |id| known.sessions.get(id).is_some_and(|session| session.has_transcript(&known.files));
+        let lacking = self.registry.alive().filter(|(id, _)| !has_transcript(*id));
+        let slugs: BTreeSet<String> =
+            lacking.filter_map(|(_, entry)| entry.cwd.as_deref().map(place::slug)).collect();
         for slug in slugs {
             let changes = self.tails.look(&self.projects.join(slug), self.now);
             self.apply(changes);

@@ -22,7 +22,7 @@ const ROUNDS: usize = 21;
 /// Rounds of what takes a second.
 const LONG_ROUNDS: usize = 5;
 
-const THREAD: &str = "sessions";
+const THREAD: &str = "tail";
 const EVERYTHING: &str = "/api/claude/sessions?hours=100000&limit=1";
 const WITHOUT: &str = "`--no-transcripts`";
 
@@ -133,7 +133,7 @@ fn everything_rows(tree: &Tree) -> Vec<Row> {
     let all_bytes = resident_bytes(pid);
     let rest = (tree.bytes - tree.recent_bytes) as f64;
     let bare = bare_parse(&tree.recent).as_secs_f64();
-    let method = "900 MB of older transcripts, over the CPU time of the thread `sessions`";
+    let method = "900 MB of older transcripts, over the CPU time of the thread `tail`";
     vec![
         Row::new("folding", throughput, rest / spent.as_secs_f64(), method)
             .beside("a serde struct that borrows", tree.recent_bytes as f64 / bare)

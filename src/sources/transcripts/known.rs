@@ -45,6 +45,8 @@ pub(super) struct Known {
     changed: BTreeSet<Arc<str>>,
     /// Sessions whose files were rewritten.
     stale: BTreeSet<Arc<str>>,
+    /// Sessions that are shown and have not ended.
+    running: BTreeSet<Arc<str>>,
     started_at: Timestamp,
     hasher: RandomState,
     /// What was reported last, and whether a status has changed since.
@@ -304,6 +306,7 @@ impl Known {
             files: HashMap::new(),
             changed: BTreeSet::new(),
             stale: BTreeSet::new(),
+            running: BTreeSet::new(),
             started_at,
             hasher: RandomState::new(),
             state: State::default(),
@@ -541,6 +544,11 @@ impl Known {
         let draft = Draft::new(Some(wall), &Data::SessionChanged(&view.json));
         self.hub.publish(draft.with_session(id).with_rank(rank));
         let (status, since) = (view.status, view.since);
+        if status == Status::Ended {
+            self.running.remove(id);
+        } else {
+            self.running.insert(Arc::clone(id));
+        }
         self.is_uncounted = true;
         let due = now + CHANGE_PERIOD;
         entry.shown = Some(Shown { status, since, json_hash, due, is_unread: is_behind });
@@ -551,6 +559,7 @@ impl Known {
     pub(super) fn hide(&mut self, id: &Arc<str>, reason: &'static str) {
         let shown = self.sessions.get_mut(id).and_then(|entry| entry.shown.take());
         if shown.is_some() {
+            self.running.remove(id);
             self.is_uncounted = true;
             let removed = SessionRemoved { session_id: id, reason };
             let draft = Draft::new(None, &Data::SessionRemoved(removed));
@@ -560,10 +569,9 @@ impl Known {
 
     /// Looks for sessions whose status has changed with the time alone.
     pub(super) fn watch_time(&mut self, wall: Timestamp) {
-        for (id, entry) in &mut self.sessions {
-            let Some(shown) = entry.shown.filter(|shown| shown.status != Status::Ended) else {
-                continue;
-            };
+        for id in &self.running {
+            let Some(entry) = self.sessions.get_mut(id) else { continue };
+            let Some(shown) = entry.shown else { continue };
             // A clock that was set back must not put off the silence.
             entry.written_at = entry.written_at.map(|at| at.min(wall));
             let files = entry.as_files(&self.files, |_| None, wall);
