@@ -56,6 +56,9 @@ const REGISTRY_PERIOD: Duration = Duration::from_millis(100);
 const LOOK_PERIOD: Duration = Duration::from_millis(500);
 const TIME_PERIOD: Duration = Duration::from_secs(1);
 
+/// How many polls are between two looks at least.
+const LOOK_POLLS: u32 = 5;
+
 /// The time between two looks for sessions that have become too old.
 const SELECT_PERIOD: Duration = Duration::from_secs(30);
 
@@ -149,7 +152,7 @@ impl Transcripts {
             self.poll_registry();
         }
         self.scan();
-        if is_due(&mut self.look_due, now, LOOK_PERIOD) {
+        if is_due(&mut self.look_due, now, LOOK_PERIOD.max(LOOK_POLLS * period)) {
             self.look_for_subagents();
             self.look_for_transcripts();
         }
