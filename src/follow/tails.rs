@@ -30,6 +30,10 @@ const HURRIED_PERIOD: Duration = Duration::from_millis(200);
 /// Directories that a step of a scan visits, about a millisecond of work.
 const STEP_DIRS: usize = 16;
 
+/// Of how many polls of the tails that are polled often one takes in those that are polled
+/// sometimes.
+const SOMETIMES_POLLS: u32 = 5;
+
 /// The shortest time between two polls of a tail that is seldom polled, and how many polls of the
 /// others are between them at least: nobody waits for it where the others have time.
 const SELDOM_PERIOD: Duration = Duration::from_secs(1);
@@ -88,10 +92,18 @@ pub(crate) enum Change {
 pub(crate) enum Pace {
     /// Every [`Tails::begin`] asks for, with an open handle.
     Often,
+    /// Every fifth time, with an open handle.
+    Sometimes,
     /// Every second, or every 25th time if that takes longer, with a closed handle.
     Seldom,
     /// When a scan finds it changed, with a closed handle.
     OnChange,
+}
+
+impl Pace {
+    fn is_hot(self) -> bool {
+        matches!(self, Pace::Often | Pace::Sometimes)
+    }
 }
 
 /// A tail after a poll.
@@ -133,10 +145,13 @@ pub(crate) struct Tails {
     /// Directories in which a file was missed.
     to_look_at: BTreeSet<PathBuf>,
     often: BTreeSet<FileId>,
+    sometimes: BTreeSet<FileId>,
     seldom: BTreeSet<FileId>,
     /// Tails that have not caught up, in the order in which they do.
     behind: BTreeSet<(Order, FileId)>,
     often_due: Duration,
+    /// Polls of those that are polled often, since the last one that took in the others.
+    often_polls: u32,
     seldom_due: Duration,
     /// The tails to poll in this step, and those that had more to read.
     queue: VecDeque<FileId>,
@@ -154,14 +169,14 @@ pub(crate) struct Counts {
     pub(crate) files: usize,
     /// Files with a tail.
     pub(crate) tails: usize,
-    /// Tails that are polled often.
-    pub(crate) often: usize,
+    /// Tails that are polled often or sometimes.
+    pub(crate) hot: usize,
     /// Tails that have to catch up.
     pub(crate) behind: usize,
     pub(crate) open_files: usize,
 }
 
-/// Files that are polled often come first, then the newest.
+/// Files that are polled often or sometimes come first, then the newest.
 type Order = (bool, Reverse<Option<SystemTime>>);
 
 struct File {
@@ -214,9 +229,11 @@ impl Tails {
             is_deep: false,
             to_look_at: BTreeSet::new(),
             often: BTreeSet::new(),
+            sometimes: BTreeSet::new(),
             seldom: BTreeSet::new(),
             behind: BTreeSet::new(),
             often_due: Duration::ZERO,
+            often_polls: 0,
             seldom_due: Duration::ZERO,
             queue: VecDeque::new(),
             unfinished: VecDeque::new(),
@@ -251,7 +268,7 @@ impl Tails {
         Counts {
             files: self.files.len(),
             tails: self.tails,
-            often: self.often.len(),
+            hot: self.often.len() + self.sometimes.len(),
             behind: self.behind.len(),
             open_files: self.open_files,
         }
@@ -414,15 +431,15 @@ impl Tails {
         }
     }
 
-    /// Returns the files whose tails are polled often.
-    pub(crate) fn often(&self) -> Vec<FileId> {
-        self.often.iter().copied().collect()
+    /// Returns the files whose tails are polled often or sometimes.
+    pub(crate) fn hot(&self) -> Vec<FileId> {
+        self.often.iter().chain(&self.sometimes).copied().collect()
     }
 
     /// Gives the file a tail, which begins at the file's first byte, or changes its pace.
     pub(crate) fn follow(&mut self, id: FileId, pace: Pace) {
         let Some(file) = self.files.get_mut(&id) else { return };
-        let order = (pace != Pace::Often, Reverse(file.state.mtime));
+        let order = (!pace.is_hot(), Reverse(file.state.mtime));
         let tails = &mut self.tails;
         let followed = file.followed.get_or_insert_with(|| {
             *tails += 1;
@@ -442,9 +459,11 @@ impl Tails {
 
     fn set_pace(&mut self, id: FileId, pace: Pace) {
         self.often.remove(&id);
+        self.sometimes.remove(&id);
         self.seldom.remove(&id);
         match pace {
             Pace::Often => _ = self.often.insert(id),
+            Pace::Sometimes => _ = self.sometimes.insert(id),
             Pace::Seldom => _ = self.seldom.insert(id),
             // A change since the last scan would not show in the next one.
             Pace::OnChange => self.unfinished.push_back(id),
@@ -458,6 +477,7 @@ impl Tails {
         self.open_files -= followed.tail.open_files();
         self.tails -= 1;
         self.often.remove(&id);
+        self.sometimes.remove(&id);
         self.seldom.remove(&id);
         followed.behind.map(|order| self.behind.remove(&(order, id)));
     }
@@ -482,6 +502,11 @@ impl Tails {
         if now >= self.often_due {
             self.often_due = now + period;
             self.queue.extend(&self.often);
+            self.often_polls += 1;
+            if self.often_polls == SOMETIMES_POLLS {
+                self.often_polls = 0;
+                self.queue.extend(&self.sometimes);
+            }
         }
         if now >= self.seldom_due {
             self.seldom_due = now + seldom_period;
@@ -528,7 +553,7 @@ impl Tails {
         self.open_files -= open_files;
         let is_over = self.open_files + followed.tail.open_files() > self.max_open_files;
         let is_done = !has_more && followed.tail.is_at_rest();
-        if is_over || (followed.pace != Pace::Often && is_done) {
+        if is_over || (!followed.pace.is_hot() && is_done) {
             followed.tail.close();
         }
         if followed.pace == Pace::OnChange {
@@ -567,7 +592,8 @@ impl Tails {
         if self.is_scanning || !self.behind.is_empty() || !self.unfinished.is_empty() {
             return Duration::ZERO;
         }
-        let often = (!self.often.is_empty()).then_some(self.often_due);
+        let is_hot = !self.often.is_empty() || !self.sometimes.is_empty();
+        let often = is_hot.then_some(self.often_due);
         let seldom = (!self.seldom.is_empty()).then_some(self.seldom_due);
         let due = [often, seldom].into_iter().flatten().fold(self.scan_due, Duration::min);
         due.saturating_sub(now)

@@ -65,7 +65,8 @@ const SELECT_PERIOD: Duration = Duration::from_secs(30);
 /// After so many new lines the streams are told, and waited for if they are behind.
 const BURST_LINES: usize = 500;
 
-/// A file that was written in this time is polled often.
+/// A file that was written in this time is polled often, and after that sometimes while its session
+/// has a process.
 const HOT_TIME: SignedDuration = SignedDuration::from_mins(1);
 
 /// Sessions of this time are followed.
@@ -90,6 +91,9 @@ pub(crate) struct Transcripts {
     /// The time of the step.
     now: Duration,
     wall: Timestamp,
+    period: Duration,
+    /// When the next step is due.
+    due: Duration,
     registry_due: Duration,
     look_due: Duration,
     time_due: Duration,
@@ -135,6 +139,8 @@ impl Transcripts {
             health,
             now: Duration::ZERO,
             wall: started_at,
+            period: Duration::ZERO,
+            due: Duration::ZERO,
             registry_due: Duration::ZERO,
             look_due: Duration::ZERO,
             time_due: Duration::ZERO,
@@ -147,7 +153,19 @@ impl Transcripts {
     /// Publishes what is new. Returns how long nothing is due, with `period` between two polls of
     /// the files that are polled often.
     pub(crate) fn step(&mut self, now: Duration, wall: Timestamp, period: Duration) -> Duration {
-        (self.now, self.wall) = (now, wall);
+        let is_awaited = period < self.period || self.records.wanted_hours() > self.hours;
+        // The history can be due more often.
+        if now < self.due && !is_awaited {
+            return self.due - now;
+        }
+        (self.now, self.wall, self.period) = (now, wall, period);
+        let pause = self.take_step();
+        self.due = now + pause;
+        pause
+    }
+
+    fn take_step(&mut self) -> Duration {
+        let (now, wall, period) = (self.now, self.wall, self.period);
         if is_due(&mut self.registry_due, now, REGISTRY_PERIOD.max(period)) {
             self.poll_registry();
         }
@@ -229,7 +247,7 @@ impl Transcripts {
     }
 
     fn look_for_subagents(&mut self) {
-        for file in self.tails.often() {
+        for file in self.tails.hot() {
             let is_main = self.known.files.get(&file).is_some_and(|file| file.agent_id.is_none());
             if is_main && let Some(path) = self.tails.path(file).map(place::subagents) {
                 let changes = self.tails.look(&path, self.now);
@@ -381,7 +399,7 @@ impl Transcripts {
         });
         match (is_fresh, is_active) {
             (true, _) => Pace::Often,
-            (false, true) if is_alive => Pace::Often,
+            (false, true) if is_alive => Pace::Sometimes,
             (false, true) if !is_silent => Pace::Seldom,
             (false, _) => Pace::OnChange,
         }
@@ -389,7 +407,7 @@ impl Transcripts {
 
     /// Polls files seldom that nothing was written to for a while.
     fn slow_down(&mut self) {
-        for file in self.tails.often() {
+        for file in self.tails.hot() {
             let pace = self.pace(file);
             if pace != Pace::Often {
                 self.tails.follow(file, pace);
@@ -489,8 +507,8 @@ impl Transcripts {
         let (files, done) = (counts.tails, counts.tails - counts.behind);
         self.records.set_reading(Reading { files, done, hours: self.hours });
         self.known.count(transcripts::Files {
-            hot: counts.often,
-            warm: counts.tails - counts.often,
+            hot: counts.hot,
+            warm: counts.tails - counts.hot,
             cold: counts.files - counts.tails,
             open: counts.open_files,
         });

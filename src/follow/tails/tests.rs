@@ -31,6 +31,8 @@ struct World {
     dir: tempfile::TempDir,
     tails: Tails,
     now: Duration,
+    /// The time between two steps.
+    period: Duration,
     pace: Pace,
     lines: BTreeMap<String, Vec<String>>,
     changes: Vec<String>,
@@ -42,7 +44,8 @@ impl World {
         let root = dir.path().join("root");
         let tails = Tails::new(root, accepts, key, OPTIONS, 1, MAX_OPEN_FILES);
         let (lines, changes) = (BTreeMap::new(), Vec::new());
-        World { dir, tails, now: Duration::ZERO, pace, lines, changes }
+        let period = Duration::from_millis(20);
+        World { dir, tails, now: Duration::ZERO, period, pace, lines, changes }
     }
 
     fn at(&self, name: &str) -> PathBuf {
@@ -86,12 +89,12 @@ impl World {
         }
     }
 
-    /// What a worker does 20 ms after the step before.
+    /// What a worker does a period after the step before.
     fn step(&mut self) {
-        self.now += Duration::from_millis(20);
+        self.now += self.period;
         let changes = self.tails.scan(self.now);
         self.apply(changes);
-        self.tails.begin(self.now, Duration::from_millis(20));
+        self.tails.begin(self.now, self.period);
         while let Some(polled) = self.tails.next(self.now) {
             let name = key(polled.path).unwrap();
             while let Some(item) = polled.batch.pop() {
@@ -143,7 +146,7 @@ fn files_that_are_there_or_appear_are_read_from_their_beginnings() {
 
 #[test]
 fn a_file_that_is_moved_is_read_on_where_it_was() {
-    for pace in [Pace::Often, Pace::Seldom, Pace::OnChange] {
+    for pace in [Pace::Often, Pace::Sometimes, Pace::Seldom, Pace::OnChange] {
         let mut world = World::new(pace);
         world.append("p/a.jsonl", "1\n");
         world.run(4);
@@ -223,7 +226,9 @@ fn a_file_without_a_tail_is_reported_when_a_whole_scan_finds_it_changed() {
 
 #[test]
 fn files_that_are_polled_seldom_or_on_change_are_closed_when_they_rest() {
-    for (pace, wanted) in [(Pace::Often, 1), (Pace::Seldom, 0), (Pace::OnChange, 0)] {
+    for (pace, wanted) in
+        [(Pace::Often, 1), (Pace::Sometimes, 1), (Pace::Seldom, 0), (Pace::OnChange, 0)]
+    {
         let mut world = World::new(pace);
         world.append("p/a.jsonl", "1\n");
         world.run(30);
@@ -251,6 +256,33 @@ fn the_newest_file_is_read_first() {
         }
     }
     assert_eq!(order[..3], ["new", "old", "oldest"]);
+}
+
+#[test]
+fn a_line_waits_for_as_many_polls_as_its_pace_says() {
+    for (pace, period_ms, wanted) in [
+        (Pace::Often, 20, 1),
+        (Pace::Sometimes, 20, 5),
+        (Pace::Seldom, 20, 50),
+        (Pace::Often, 200, 1),
+        (Pace::Sometimes, 200, 5),
+        (Pace::Seldom, 200, 25),
+    ] {
+        let mut world = World::new(pace);
+        world.period = Duration::from_millis(period_ms);
+        world.append("p/a.jsonl", "1\n");
+        world.run(30);
+        let mut longest = 0;
+        for lines in 2..9 {
+            world.append("p/a.jsonl", "1\n");
+            let polls = (1..).find(|_| {
+                world.step();
+                world.lines("a").len() == lines
+            });
+            longest = longest.max(polls.unwrap());
+        }
+        assert_eq!(longest, wanted, "{pace:?}, every {period_ms} ms");
+    }
 }
 
 #[test]
@@ -291,7 +323,12 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let file = 0..6_usize;
-    let pace = prop_oneof![Just(Pace::Often), Just(Pace::Seldom), Just(Pace::OnChange)];
+    let pace = prop_oneof![
+        Just(Pace::Often),
+        Just(Pace::Sometimes),
+        Just(Pace::Seldom),
+        Just(Pace::OnChange)
+    ];
     prop_oneof![
         4 => (file.clone(), 1..4_usize).prop_map(|(file, lines)| Step::Append { file, lines }),
         1 => file.clone().prop_map(|file| Step::Half { file }),
