@@ -36,7 +36,7 @@ test-rust: setup ## run the program's tests
 	$(CARGO) test --locked $(test_args)
 
 test-fleet: setup ## run the tests of the feature `fleet`, with a redis-server of their own
-	$(CARGO) test --locked --features fleet --bin claude-live --test it -- fleet sources::machines
+	$(CARGO) test --locked --features fleet --bin claude-live --test it -- $(fleet_args) fleet sources::machines
 
 test-page: setup ## run the page's tests, in node and in Chromium
 	@# As the program's tests build it, which need not be done twice.
@@ -69,6 +69,7 @@ prices: ## renew the prices of models from LiteLLM's table; make prices FILE=TAB
 	mv $(target_dir)/prices.json src/formats/prices.json
 
 check: test_args = -- --include-ignored
+check: fleet_args = --include-ignored
 check: setup lint-and-dist test ## check everything that CI checks
 
 lint-and-dist: setup
