@@ -54,6 +54,8 @@ export class Opened {
 	/** @type {"idle" | "reading" | "failed" | "unknown" | "deleted" | "elsewhere"} */
 	#state = "idle";
 	#isStartInSight = false;
+	/** As of the last scroll. */
+	#wasAtEnd = true;
 	/** New rows since the end was in sight, as of the last drawing, and since then. */
 	#unseen = 0;
 	#fresh = 0;
@@ -81,6 +83,7 @@ export class Opened {
 		find.addEventListener("input", () => this.#find(find.value.trim()));
 		const onSight = (seen) => this.#onSight(seen.at(-1)?.isIntersecting);
 		new IntersectionObserver(onSight, { root: flow, rootMargin: "800px" }).observe(before);
+		new ResizeObserver(() => this.#onResize()).observe(flow);
 	}
 
 	#onSight(isIn) {
@@ -197,7 +200,13 @@ export class Opened {
 		else this.#toEnd();
 	}
 
+	/** What is above the timeline has grown, or the window has another size. */
+	#onResize() {
+		if (this.#wasAtEnd && !this.#words) this.#toEnd();
+	}
+
 	#onScroll() {
+		this.#wasAtEnd = this.#isAtEnd();
 		if (this.#unseen && this.#isAtEnd()) this.#unseen = 0;
 		this.#drawNew();
 	}

@@ -289,6 +289,29 @@ test("while one reads further up, new rows wait and the place stays", async (t) 
   unproblematic(page);
 });
 
+test("the end stays in sight when the window becomes smaller, and a place further up stays", async (t) => {
+  const dir = await claudeDir(t);
+  const claude = new Claude(dir, "Long");
+  await claude.status("busy");
+  await claude.begin("begin");
+  const texts = Array.from({ length: 60 }, (_, at) => `answer ${at}`);
+  await claude.append(...texts.map((text) => claude.ofAssistant([{ type: "text", text }])));
+  const { page } = await start(t, dir, { hash: `#sessions&open=${claude.id}` });
+  await row(page, "answer 59");
+  const flow = page.locator("#sessions-flow");
+  const ofEnd = () => flow.evaluate((it) => it.scrollHeight - it.scrollTop - it.clientHeight);
+  await until("the end", async () => (await ofEnd()) < 2);
+  await page.setViewportSize({ width: 1280, height: 500 });
+  await until("the end in a smaller window", async () => (await ofEnd()) < 2);
+  await flow.evaluate((it) => (it.scrollTop = 300));
+  await until("that the place is noticed", async () => (await ofEnd()) > 48);
+  await page.setViewportSize({ width: 1280, height: 700 });
+  await claude.say("followed by nobody");
+  await page.locator("#sessions-new", { hasText: "1 new" }).waitFor();
+  assert.equal(await flow.evaluate((it) => it.scrollTop), 300);
+  unproblematic(page);
+});
+
 test("a subagent's work is within the call that started it", async (t) => {
   const dir = await claudeDir(t);
   const claude = new Claude(dir, "Callers");
