@@ -5,7 +5,7 @@
 //! before it. Where these do not match, fingerprints of the lines decide.
 //! Invariant: no clock (the caller passes the time), no thread, no sleep, no printing, no knowledge
 //! of a line's meaning.
-//! Known weakness: content that comes and goes between two polls is not seen, nor is a rewrite that
+//! Known weakness: content that comes and goes within 100 ms is not seen, nor is a rewrite that
 //! leaves the last 4 KiB in place. If a rewrite in place pauses for 100 ms or takes longer than a
 //! second, its later lines are repeated after the reset. A change through a memory map is seen with
 //! the next change of the file's times.

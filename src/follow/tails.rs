@@ -30,14 +30,14 @@ const HURRIED_PERIOD: Duration = Duration::from_millis(200);
 /// Directories that a step of a scan visits, about a millisecond of work.
 const STEP_DIRS: usize = 16;
 
-/// Of how many polls of the tails that are polled often one takes in those that are polled
-/// sometimes.
+/// A tail that is polled sometimes is due after so many polls of the others, or after that time.
 const SOMETIMES_POLLS: u32 = 5;
+const MAX_SOMETIMES_PERIOD: Duration = Duration::from_secs(1);
 
-/// The shortest time between two polls of a tail that is seldom polled, and how many polls of the
-/// others are between them at least: nobody waits for it where the others have time.
-const SELDOM_PERIOD: Duration = Duration::from_secs(1);
+/// The same of a tail that is seldom polled, which waits for the first of the times at least.
 const SELDOM_POLLS: u32 = 25;
+const SELDOM_PERIOD: Duration = Duration::from_secs(1);
+const MAX_SELDOM_PERIOD: Duration = Duration::from_secs(5);
 
 /// The most bytes that a poll reads: half a millisecond of work to the caller, and fewer lines than
 /// a ring of events holds.
@@ -92,9 +92,9 @@ pub(crate) enum Change {
 pub(crate) enum Pace {
     /// Every [`Tails::begin`] asks for, with an open handle.
     Often,
-    /// Every fifth time, with an open handle.
+    /// Every fifth time, and after a second at most, with an open handle.
     Sometimes,
-    /// Every second, or every 25th time if that takes longer, with a closed handle.
+    /// Every 25th time, after one second at least and five at most, with a closed handle.
     Seldom,
     /// When a scan finds it changed, with a closed handle.
     OnChange,
@@ -150,8 +150,7 @@ pub(crate) struct Tails {
     /// Tails that have not caught up, in the order in which they do.
     behind: BTreeSet<(Order, FileId)>,
     often_due: Duration,
-    /// Polls of those that are polled often, since the last one that took in the others.
-    often_polls: u32,
+    sometimes_due: Duration,
     seldom_due: Duration,
     /// The tails to poll in this step, and those that had more to read.
     queue: VecDeque<FileId>,
@@ -233,7 +232,7 @@ impl Tails {
             seldom: BTreeSet::new(),
             behind: BTreeSet::new(),
             often_due: Duration::ZERO,
-            often_polls: 0,
+            sometimes_due: Duration::ZERO,
             seldom_due: Duration::ZERO,
             queue: VecDeque::new(),
             unfinished: VecDeque::new(),
@@ -495,22 +494,19 @@ impl Tails {
     /// polled often, and some of those that have to catch up.
     pub(crate) fn begin(&mut self, now: Duration, period: Duration) {
         self.queue.append(&mut self.unfinished);
-        let seldom_period = SELDOM_PERIOD.max(period * SELDOM_POLLS);
-        // A longer period of before must not delay a shorter one.
-        self.often_due = self.often_due.min(now + period);
-        self.seldom_due = self.seldom_due.min(now + seldom_period);
-        if now >= self.often_due {
-            self.often_due = now + period;
-            self.queue.extend(&self.often);
-            self.often_polls += 1;
-            if self.often_polls == SOMETIMES_POLLS {
-                self.often_polls = 0;
-                self.queue.extend(&self.sometimes);
+        let sometimes_period = (SOMETIMES_POLLS * period).min(MAX_SOMETIMES_PERIOD);
+        let seldom_period = (SELDOM_POLLS * period).clamp(SELDOM_PERIOD, MAX_SELDOM_PERIOD);
+        for (tails, due, period) in [
+            (&self.often, &mut self.often_due, period),
+            (&self.sometimes, &mut self.sometimes_due, sometimes_period),
+            (&self.seldom, &mut self.seldom_due, seldom_period),
+        ] {
+            // A longer period of before must not delay a shorter one.
+            *due = (*due).min(now + period);
+            if now >= *due {
+                *due = now + period;
+                self.queue.extend(tails);
             }
-        }
-        if now >= self.seldom_due {
-            self.seldom_due = now + seldom_period;
-            self.queue.extend(&self.seldom);
         }
         self.catch_up_bytes = CATCH_UP_BYTES;
     }
@@ -592,10 +588,13 @@ impl Tails {
         if self.is_scanning || !self.behind.is_empty() || !self.unfinished.is_empty() {
             return Duration::ZERO;
         }
-        let is_hot = !self.often.is_empty() || !self.sometimes.is_empty();
-        let often = is_hot.then_some(self.often_due);
-        let seldom = (!self.seldom.is_empty()).then_some(self.seldom_due);
-        let due = [often, seldom].into_iter().flatten().fold(self.scan_due, Duration::min);
+        let dues = [
+            (&self.often, self.often_due),
+            (&self.sometimes, self.sometimes_due),
+            (&self.seldom, self.seldom_due),
+        ];
+        let dues = dues.into_iter().filter(|(tails, _)| !tails.is_empty()).map(|(_, due)| due);
+        let due = dues.fold(self.scan_due, Duration::min);
         due.saturating_sub(now)
     }
 }

@@ -56,8 +56,9 @@ const REGISTRY_PERIOD: Duration = Duration::from_millis(100);
 const LOOK_PERIOD: Duration = Duration::from_millis(500);
 const TIME_PERIOD: Duration = Duration::from_secs(1);
 
-/// How many polls are between two looks at least.
+/// Where polls are rare, a look is due after so many of them, or after that time.
 const LOOK_POLLS: u32 = 5;
+const MAX_LOOK_PERIOD: Duration = Duration::from_secs(1);
 
 /// The time between two looks for sessions that have become too old.
 const SELECT_PERIOD: Duration = Duration::from_secs(30);
@@ -170,7 +171,8 @@ impl Transcripts {
             self.poll_registry();
         }
         self.scan();
-        if is_due(&mut self.look_due, now, LOOK_PERIOD.max(LOOK_POLLS * period)) {
+        let look_period = (LOOK_POLLS * period).clamp(LOOK_PERIOD, MAX_LOOK_PERIOD);
+        if is_due(&mut self.look_due, now, look_period) {
             self.look_for_subagents();
             self.look_for_transcripts();
         }
@@ -425,12 +427,12 @@ impl Transcripts {
         for id in ids {
             let (_, entry) = self.known.entry(&id);
             let is_since = |time| entry.is_alive() || entry.written_at.is_some_and(|at| at >= time);
-            let (is_known, is_read) = (entry.shown.is_some(), !entry.is_behind());
+            let is_known = entry.shown.is_some();
             if !is_since(start) {
                 self.forget(&id, "aged");
             } else if entry.followed.is_none() && !is_known {
                 self.follow(&id);
-            } else if !is_since(warm_start) && is_known && is_read {
+            } else if !is_since(warm_start) && self.known.is_shown_ended(&id) {
                 self.unfollow(&id);
             }
         }

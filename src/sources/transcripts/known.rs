@@ -616,6 +616,13 @@ impl Known {
         *last
     }
 
+    /// Whether clients know that the session has ended, and nothing is left to tell of it.
+    pub(super) fn is_shown_ended(&self, id: &Arc<str>) -> bool {
+        let entry = self.sessions.get(id).filter(|entry| !entry.is_behind());
+        let shown = entry.and_then(|entry| entry.shown);
+        shown.is_some_and(|it| it.status == Status::Ended) && !self.changed.contains(id)
+    }
+
     /// Shows a session again if its state differs.
     pub(super) fn mark(&mut self, id: &Arc<str>) {
         self.changed.insert(Arc::clone(id));

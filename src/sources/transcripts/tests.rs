@@ -308,6 +308,28 @@ fn old_sessions_are_read_when_somebody_asks_for_their_time() {
 }
 
 #[test]
+fn an_old_session_whose_process_ends_as_more_time_is_asked_for_has_ended() {
+    let mut world = World::new();
+    world.append(MAIN, prompt("old"));
+    let file = fs::File::options().append(true).open(world.at(MAIN)).unwrap();
+    let two_days_ago = world.wall() - SignedDuration::from_hours(48);
+    file.set_modified(two_days_ago.into()).unwrap();
+    // At each moment between two polls of the registry.
+    for hours in 72..76 {
+        PROCESSES.with_borrow_mut(|it| it.insert(7, "1".to_owned()));
+        world.registry(7, "s1", "waiting");
+        world.now += Duration::from_millis(50);
+        world.run(2);
+        assert_eq!(world.session("s1")["status"], "waiting");
+        fs::remove_file(world.at("sessions/7.json")).unwrap();
+        PROCESSES.take();
+        world.follower.records.want_hours(hours);
+        world.run(2);
+        assert_eq!(world.session("s1")["status"], "ended", "{hours}");
+    }
+}
+
+#[test]
 fn a_clock_that_is_set_back_ends_no_session() {
     let mut world = World::new();
     world.append(MAIN, prompt("one"));
