@@ -24,6 +24,10 @@ const SCAN_PERIOD: Duration = Duration::from_secs(5);
 /// the caller says: with 3,000 files that is a fiftieth of the work.
 const DEEP_SCAN_PERIOD: Duration = Duration::from_secs(60);
 
+/// Where polls are rare, they are so many polls apart, or that time.
+const DEEP_SCAN_POLLS: u32 = 3000;
+const MAX_DEEP_SCAN_PERIOD: Duration = Duration::from_secs(300);
+
 /// The shortest time between two scans, while a file that should be there is missing.
 const HURRIED_PERIOD: Duration = Duration::from_millis(200);
 
@@ -139,7 +143,7 @@ pub(crate) struct Tails {
     scan_due: Duration,
     /// When the last scan began.
     scanned_at: Duration,
-    deep_scan_due: Duration,
+    deep_scanned_at: Duration,
     is_scanning: bool,
     is_deep: bool,
     /// Directories in which a file was missed.
@@ -149,6 +153,8 @@ pub(crate) struct Tails {
     seldom: BTreeSet<FileId>,
     /// Tails that have not caught up, in the order in which they do.
     behind: BTreeSet<(Order, FileId)>,
+    /// Between two polls of the tails that are polled often.
+    period: Duration,
     often_due: Duration,
     sometimes_due: Duration,
     seldom_due: Duration,
@@ -223,7 +229,7 @@ impl Tails {
             scans: 0,
             scan_due: Duration::ZERO,
             scanned_at: Duration::ZERO,
-            deep_scan_due: Duration::ZERO,
+            deep_scanned_at: Duration::ZERO,
             is_scanning: false,
             is_deep: false,
             to_look_at: BTreeSet::new(),
@@ -231,6 +237,7 @@ impl Tails {
             sometimes: BTreeSet::new(),
             seldom: BTreeSet::new(),
             behind: BTreeSet::new(),
+            period: Duration::ZERO,
             often_due: Duration::ZERO,
             sometimes_due: Duration::ZERO,
             seldom_due: Duration::ZERO,
@@ -288,9 +295,12 @@ impl Tails {
                 return changes;
             }
             // Only a scan of everything tells a file that was moved from one that is gone.
-            self.is_deep = now >= self.deep_scan_due || !self.missing.is_empty();
+            let period =
+                (DEEP_SCAN_POLLS * self.period).clamp(DEEP_SCAN_PERIOD, MAX_DEEP_SCAN_PERIOD);
+            let is_due = self.scans == 0 || now >= self.deep_scanned_at + period;
+            self.is_deep = is_due || !self.missing.is_empty();
             if self.is_deep {
-                self.deep_scan_due = now + DEEP_SCAN_PERIOD;
+                self.deep_scanned_at = now;
             }
             let depth = self.scan_depth;
             self.tree.scan(if self.is_deep { Reach::All } else { Reach::Directories { depth } });
@@ -493,6 +503,7 @@ impl Tails {
     /// Begins to poll the tails that are due, with `period` between two polls of those that are
     /// polled often, and some of those that have to catch up.
     pub(crate) fn begin(&mut self, now: Duration, period: Duration) {
+        self.period = period;
         self.queue.append(&mut self.unfinished);
         let sometimes_period = (SOMETIMES_POLLS * period).min(MAX_SOMETIMES_PERIOD);
         let seldom_period = (SELDOM_POLLS * period).clamp(SELDOM_PERIOD, MAX_SELDOM_PERIOD);

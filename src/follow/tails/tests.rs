@@ -214,14 +214,18 @@ fn of_two_copies_the_one_that_was_written_last_is_followed() {
 
 #[test]
 fn a_file_without_a_tail_is_reported_when_a_whole_scan_finds_it_changed() {
-    let mut world = World::new(Pace::Often);
-    world.append("p/a.jsonl", "1\n");
-    world.run(1);
-    let file = *world.tails.files.keys().next().unwrap();
-    world.tails.unfollow(file);
-    world.append("p/a.jsonl", "2\n");
-    assert_eq!(world.run(61), ["~a 2"]);
-    assert_eq!(world.lines("a"), ["1"]);
+    for (period_ms, early, late) in [(20, 20, 20), (200, 260, 20)] {
+        let mut world = World::new(Pace::Often);
+        world.period = Duration::from_millis(period_ms);
+        world.append("p/a.jsonl", "1\n");
+        world.run(30);
+        let file = *world.tails.files.keys().next().unwrap();
+        world.tails.unfollow(file);
+        world.append("p/a.jsonl", "2\n");
+        assert_eq!(world.run(early), [""; 0]);
+        assert_eq!(world.run(late), ["~a 2"]);
+        assert_eq!(world.lines("a"), ["1"]);
+    }
 }
 
 #[test]
