@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::process::{held, processor_time};
 use crate::program::{Client, Program, command, command_of, prompt, wait_until};
-use crate::tools::skip;
+use crate::tools::{copy_program, skip};
 
 /// A user without processes, so that all its threads are the program's.
 const UNUSED_USER: &str = "61234";
@@ -122,7 +122,7 @@ fn without_threads_it_refuses_at_once_stays_calm_and_recovers() {
     }
     let place = tempfile::tempdir().unwrap();
     let binary = place.path().join("claude-live");
-    fs::copy(command().get_program(), &binary).unwrap();
+    copy_program(command().get_program(), &binary);
     for path in [place.path(), &binary] {
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     }

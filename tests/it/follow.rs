@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::program::{Program, Stream, append, command_of, prompt, raw_line, wait_until};
 use crate::soak;
+use crate::tools::copy_program;
 
 /// Long enough for several polls: what has not come by then is held back.
 const SEVERAL_POLLS: Duration = Duration::from_millis(500);
@@ -305,7 +306,7 @@ fn permission_taken_away_and_given_back() {
     append(&history, &lines(0..2));
     // A copy that every user may run: the build's folder can be closed to them.
     let binary = dir.path().join("claude-live");
-    fs::copy(env!("CARGO_BIN_EXE_claude-live"), &binary).unwrap();
+    copy_program(env!("CARGO_BIN_EXE_claude-live"), &binary);
     let mut command = command_of(&binary);
     command.args(["--port", "0", "--claude"]).arg(dir.path()).current_dir("/");
     if is_root() {

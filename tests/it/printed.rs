@@ -8,7 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::program::{Program, command, command_of};
-use crate::tools::{check, has, succeeds};
+use crate::tools::{check, copy_program, has, succeeds};
 
 fn printed(args: &[&str]) -> String {
     succeeds(command().args(args))
@@ -81,7 +81,7 @@ fn the_property_list_starts_a_program_at_a_path_with_a_space() {
 fn a_path_that_a_unit_cannot_contain_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let program = dir.path().join("100%-claude-live");
-    fs::copy(env!("CARGO_BIN_EXE_claude-live"), &program).unwrap();
+    copy_program(env!("CARGO_BIN_EXE_claude-live"), &program);
     let output = command_of(&program).args(["--print-service", "systemd"]).output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{stderr}");

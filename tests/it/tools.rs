@@ -2,6 +2,7 @@
 //! so in the end; with `CI` set it fails.
 
 use std::env;
+use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::iter;
@@ -44,6 +45,12 @@ pub(crate) fn skip(lack: &str) {
     eprintln!("{test} is skipped; missing: {lack}");
     let mut file = OpenOptions::new().append(true).create(true).open(SKIPPED).unwrap();
     file.write_all(format!("{lack}\t{test}\n").as_bytes()).unwrap();
+}
+
+/// Copies a program that is then run. The copy is never open in this process: processes that other
+/// tests begin would hold it open for a moment, and the system would refuse to run it.
+pub(crate) fn copy_program(from: impl AsRef<OsStr>, to: &Path) {
+    succeeds(Command::new("cp").arg(from).arg(to));
 }
 
 /// Runs a tool on a file, and fails with the tool's message when it fails.

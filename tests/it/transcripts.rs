@@ -16,6 +16,7 @@ use crate::agents::{
     message, record, replace, results, says, session, wait_until_read,
 };
 use crate::program::{Program, append, command_of, wait_until};
+use crate::tools::copy_program;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -106,7 +107,7 @@ fn start_as_nobody(home: &Home) -> Program {
     fs::set_permissions(&root, Permissions::from_mode(0o755)).unwrap();
     // A copy that everybody may run: the build's folder may be closed to others.
     let binary = home.path("claude-live");
-    fs::copy(env!("CARGO_BIN_EXE_claude-live"), &binary).unwrap();
+    copy_program(env!("CARGO_BIN_EXE_claude-live"), &binary);
     let mut command = command_of(&binary);
     command.args(["--port", "0", "--claude"]).arg(&root).current_dir("/");
     if rustix::process::getuid().is_root() {
