@@ -36,7 +36,7 @@ const STEP_DIRS: usize = 16;
 
 /// A tail that is polled sometimes is due after so many polls of the others, or after that time.
 const SOMETIMES_POLLS: u32 = 5;
-const MAX_SOMETIMES_PERIOD: Duration = Duration::from_secs(1);
+const MAX_SOMETIMES_PERIOD: Duration = Duration::from_millis(400);
 
 /// The same of a tail that is seldom polled, which waits for the first of the times at least.
 const SELDOM_POLLS: u32 = 25;
@@ -96,7 +96,7 @@ pub(crate) enum Change {
 pub(crate) enum Pace {
     /// Every [`Tails::begin`] asks for, with an open handle.
     Often,
-    /// Every fifth time, and after a second at most, with an open handle.
+    /// Every fifth time, and after 400 ms at most, with an open handle.
     Sometimes,
     /// Every 25th time, after one second at least and five at most, with a closed handle.
     Seldom,

@@ -269,9 +269,9 @@ fn a_line_waits_for_as_many_polls_as_its_pace_says() {
         (Pace::Sometimes, 20, 5),
         (Pace::Seldom, 20, 50),
         (Pace::Often, 200, 1),
-        (Pace::Sometimes, 200, 5),
+        (Pace::Sometimes, 200, 2),
         (Pace::Seldom, 200, 25),
-        (Pace::Sometimes, 500, 2),
+        (Pace::Sometimes, 500, 1),
         (Pace::Seldom, 500, 10),
         (Pace::Sometimes, 2000, 1),
     ] {
