@@ -136,13 +136,7 @@ where
             Long("quiet") => args.quiet = true,
             Long(name) if FLEET.contains(&name) => {
                 let name = name.to_owned();
-                #[cfg(feature = "fleet")]
-                fleet::parse(&name, &mut parser, &environment, &mut args.fleet)?;
-                #[cfg(not(feature = "fleet"))]
-                return Err(Error::Usage(format!(
-                    "--{name}: this build has no fleet; build with `cargo build --release \
-                     --features fleet`"
-                )));
+                parse_of_fleet(&name, &mut parser, &environment, &mut args)?;
             }
             Long("print-service") => {
                 service = Some(one_of(&mut parser, "--print-service", &KINDS)?)
@@ -174,6 +168,28 @@ where
                 .to_owned(),
         )),
     }
+}
+
+#[cfg(feature = "fleet")]
+fn parse_of_fleet(
+    name: &str,
+    parser: &mut lexopt::Parser,
+    environment: &Environment,
+    args: &mut Args,
+) -> Result<(), Error> {
+    fleet::parse(name, parser, environment, &mut args.fleet)
+}
+
+#[cfg(not(feature = "fleet"))]
+fn parse_of_fleet(
+    name: &str,
+    _: &mut lexopt::Parser,
+    _: &Environment,
+    _: &mut Args,
+) -> Result<(), Error> {
+    Err(Error::Usage(format!(
+        "--{name}: this build has no fleet; build with `cargo build --release --features fleet`"
+    )))
 }
 
 /// Checks the options of `usage`, and fills in the directory.
@@ -240,7 +256,21 @@ impl Default for Args {
 }
 
 fn usage(error: lexopt::Error) -> Error {
-    Error::Usage(error.to_string())
+    use lexopt::Error as Cause;
+    Error::Usage(match error {
+        Cause::MissingValue { option } => {
+            format!("{}: expected a value", option.unwrap_or_default())
+        }
+        Cause::UnexpectedOption(option) => format!("unknown option `{option}`"),
+        Cause::UnexpectedArgument(argument) => {
+            let argument = argument.to_string_lossy();
+            format!("unexpected argument `{argument}`; expected options, or `usage` and options")
+        }
+        Cause::UnexpectedValue { option, value } => {
+            format!("{option} `{}`: the option takes no value", value.to_string_lossy())
+        }
+        other => other.to_string(),
+    })
 }
 
 fn default_dir(environment: Environment) -> Result<PathBuf, Error> {
@@ -498,7 +528,7 @@ mod tests {
             let args = if is_of_usage { &["usage", option.name][..] } else { &[option.name] };
             let error = run(args).err().map(|error| error.to_string());
             let wants_value = error.is_some_and(|error| {
-                assert!(error.contains("missing argument"), "{error}");
+                assert!(error.contains("expected a value"), "{error}");
                 true
             });
             assert_eq!(wants_value, option.takes_value(), "{}", option.name);
@@ -547,9 +577,14 @@ mod tests {
             "--host `nowhere`: expected an IP address or `localhost`",
         );
         check_error(&["--claude", ""], "--claude ``: expected a path");
-        check_error(&["--nonsense"], "invalid option '--nonsense'");
-        check_error(&["stray"], "unexpected argument \"stray\"");
-        check_error(&["--claude"], "missing argument for option '--claude'");
+        check_error(&["--nonsense"], "unknown option `--nonsense`");
+        check_error(&["-x"], "unknown option `-x`");
+        check_error(
+            &["stray"],
+            "unexpected argument `stray`; expected options, or `usage` and options",
+        );
+        check_error(&["--claude"], "--claude: expected a value");
+        check_error(&["--quiet=x"], "--quiet `x`: the option takes no value");
         check_error(&["--demo", "--claude", "/c"], "`--demo` cannot be combined with `--claude`");
     }
 
