@@ -207,10 +207,12 @@ impl Publisher {
     fn own(&mut self, redis: &mut Connection, subscription: &Subscription) -> Result<(), End> {
         let mut seen: Option<Owner> = None;
         while let Some((owner, left_ms)) = self.send(redis, Target::Stream, &[])? {
+            let is_first = seen.is_none();
             if seen.is_some_and(|(seen, seen_ms)| seen == owner && left_ms >= seen_ms) {
                 return Err(End::Refused(owner));
             }
-            if self.health.fleet.set_state(State::Waiting) {
+            self.health.fleet.set_state(State::Waiting);
+            if is_first {
                 let machine = &self.options.machine;
                 log::info(format_args!("`{owner}` publishes as `{machine}`, or did: waiting"));
             }

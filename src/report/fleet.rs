@@ -85,12 +85,12 @@ impl Fleet {
         *self.machines.lock() = Some(Vec::new());
     }
 
-    /// Reports the state of the connection. Returns whether it is another one than before.
-    pub(crate) fn set_state(&self, state: State) -> bool {
+    /// Reports the state of the connection.
+    pub(crate) fn set_state(&self, state: State) {
         let mut link = self.link.lock();
-        let Some(link) = link.as_mut().filter(|link| link.state != state) else { return false };
-        (link.state, link.since) = (state, Timestamp::now());
-        true
+        if let Some(link) = link.as_mut().filter(|link| link.state != state) {
+            (link.state, link.since) = (state, Timestamp::now());
+        }
     }
 
     /// Reports the machines that are shown.

@@ -126,11 +126,6 @@ impl Health {
         self.errors.lock().insert(path.to_owned(), msg.to_owned());
     }
 
-    /// Whether a path was reported as one that cannot be read.
-    pub(crate) fn has_error(&self, path: &str) -> bool {
-        self.errors.lock().contains_key(path)
-    }
-
     /// Reports that a path can be read again.
     pub(crate) fn clear_error(&self, path: &str) {
         self.errors.lock().remove(path);

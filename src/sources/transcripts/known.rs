@@ -104,6 +104,8 @@ pub(super) struct KnownFile {
     pub(super) read_bytes: u64,
     /// It is nowhere in the tree, and may come back.
     pub(super) is_gone: bool,
+    /// It was published that it cannot be read.
+    is_unreadable: bool,
 }
 
 /// What a poll brought.
@@ -164,7 +166,7 @@ impl KnownSession {
 }
 
 impl KnownFile {
-    /// A file of which the first `known_bytes` are not published.
+    /// A file whose lines are all published.
     fn new(session_id: Arc<str>, agent_id: Option<String>, written_at: Timestamp) -> KnownFile {
         KnownFile {
             session_id,
@@ -175,6 +177,7 @@ impl KnownFile {
             newest: None,
             read_bytes: 0,
             is_gone: false,
+            is_unreadable: false,
         }
     }
 
@@ -438,9 +441,10 @@ impl Known {
                 // A directory that is none is reported by the scan, once for all files in it.
                 Item::Unreadable { msg } if path.parent().is_some_and(Path::is_dir) => {
                     let path = path.to_string_lossy();
+                    file.is_unreadable = true;
                     hub.publish(fault(health, "transcripts.unreadable", msg, &path));
                 }
-                Item::Recovered if health.has_error(&path.to_string_lossy()) => {
+                Item::Recovered if std::mem::take(&mut file.is_unreadable) => {
                     hub.publish(recovered(health, &path.to_string_lossy()));
                 }
                 Item::Unreadable { .. } | Item::Recovered => {}
