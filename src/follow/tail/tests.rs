@@ -22,6 +22,23 @@ fn is_json(bytes: &[u8]) -> bool {
     serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
 }
 
+/// Counts the calling test as skipped, as `tests/it/tools.rs` does.
+///
+/// # Panics
+///
+/// `CI` is set.
+pub(super) fn skip(lack: &str) {
+    assert!(std::env::var_os("CI").is_none(), "missing: {lack}");
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or_default();
+    // The program is `target/debug/deps/NAME`.
+    let program = std::env::current_exe().unwrap();
+    let dir = program.ancestors().nth(3).unwrap().join("tmp");
+    fs::create_dir_all(&dir).unwrap();
+    let mut file = OpenOptions::new().append(true).create(true).open(dir.join("skipped")).unwrap();
+    file.write_all(format!("{lack}\t{test}\n").as_bytes()).unwrap();
+}
+
 /// A folder, the tailer of `f` in it, and a clock.
 struct World {
     dir: TempDir,
@@ -1217,7 +1234,9 @@ fn permissions_are_tried_as_somebody_who_is_not_root() {
         command.uid(nobody).gid(nobody);
     }
     match command.output() {
-        Err(err) if err.kind() == ErrorKind::PermissionDenied => {}
+        Err(err) if err.kind() == ErrorKind::PermissionDenied => {
+            skip("the right to become another user");
+        }
         Err(err) => panic!("{err}"),
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stderr);
