@@ -7,21 +7,21 @@
 //! Invariant: no client can block the accept loop or another client; a panic ends only its own
 //! connection.
 
-pub(crate) mod answer;
+mod answer;
 pub(crate) mod assets;
-pub(crate) mod backlog;
-pub(crate) mod connection;
+mod backlog;
+mod connection;
 mod encoding;
 mod frames;
 pub(crate) mod guard;
-pub(crate) mod head;
+mod head;
 pub(crate) mod host;
 pub(crate) mod limit;
 pub(crate) mod listener;
 mod query;
-pub(crate) mod route;
+mod route;
 mod sessions;
-pub(crate) mod stream;
+mod stream;
 pub(crate) mod token;
 mod usage;
 
