@@ -88,9 +88,9 @@ lint: ## check formatting, lints and documentation
 audit: ## look the dependencies up in the database of advisories; needs cargo-audit
 	$(CARGO) audit
 
-soak: ## use and abuse the release for ten minutes; memory, threads and files must not grow
-	CLAUDE_LIVE_SOAK_SECONDS=600 $(CARGO) test --locked --release --test it -- \
-	  --test-threads 1 --nocapture soak:: a_line_every_50
+soak: ## use and abuse the release for twenty minutes; memory, threads and files must not grow
+	CLAUDE_LIVE_SOAK_SECONDS=300 $(CARGO) test --locked --release --test it -- \
+	  --test-threads 1 --nocapture soak:: a_line_every_50 ticks::
 
 fmt: ## format the sources
 	$(CARGO) fmt
