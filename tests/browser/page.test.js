@@ -145,13 +145,10 @@ test("reading further down is not disturbed, and a button counts new rows", asyn
   });
   assert.match(await page.textContent("#live-new"), /^\d+ new$/);
   const rows = await page.locator(ROWS).count();
-  assert.deepEqual(
-    await page
-      .locator(ROWS)
-      .nth(60 + rows - 100)
-      .boundingBox(),
-    place,
-  );
+  const row = page.locator(ROWS).nth(60 + rows - 100);
+  const moved = (await row.boundingBox()).y - place.y;
+  // A scroll position is rounded to a pixel of the screen.
+  assert.ok(Math.abs(moved) < 1, `moved by ${moved} px`);
   await page.click("#live-new");
   await until(
     "the newest row on top",
