@@ -121,6 +121,7 @@ export {};
  * @property {string} [waitingFor]
  * @property {string} [question]
  * @property {boolean} [shell]
+ * @property {boolean} [endedMidTurn]  its process ended, or it fell silent, in the middle of a turn
  * @property {boolean} isLive
  * @property {string} [model]
  * @property {string} [prompt]

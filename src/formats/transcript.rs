@@ -250,6 +250,8 @@ pub(crate) enum Block<'a> {
     ToolResult(ToolResult<'a>),
     Compaction {
         text: String,
+        /// The size of the context after it, where that is told.
+        left_tokens: Option<u64>,
     },
     /// `is_retried`: the turn goes on.
     Error {
@@ -634,7 +636,8 @@ fn said<'a>(words: Words<'a>, keys: &Envelope<'a>) -> Option<Block<'a>> {
     }
     let marks = ["<command-", "<local-command-", "<bash-", "<user-memory-input>"];
     if marks.iter().any(|mark| start.starts_with(mark)) {
-        return Some(Block::Notice { text: words });
+        let text = Some(command(&words)).filter(|text| !text.is_empty())?;
+        return Some(Block::Notice { text: Words::Text(Cow::Owned(text)) });
     }
     match text(keys.origin.kind).as_deref() {
         None | Some("human") => Some(prompt(words, keys)),
@@ -647,20 +650,44 @@ fn is_notification(words: &Words) -> bool {
     words.excerpt(MARK_CHARS).trim_start().starts_with("<task-notification>")
 }
 
-/// The longest part of a notification that is looked through: ids and status come first.
-const NOTIFICATION_CHARS: usize = 4000;
+/// The longest part of a tagged text that is looked through: ids and names come first.
+const TAGGED_CHARS: usize = 4000;
+
+/// Returns the content of an element, or the start of one that was cut.
+fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(&format!("<{name}>"))?;
+    Some(rest.split_once(&format!("</{name}>")).map_or(rest, |(content, _)| content).trim())
+}
 
 fn task_ended<'a>(words: &Words) -> Block<'a> {
-    let text = words.excerpt(NOTIFICATION_CHARS);
-    let tag = |name: &str| {
-        let (_, rest) = text.split_once(&format!("<{name}>"))?;
-        Some(rest.split_once(&format!("</{name}>"))?.0.trim().to_owned())
-    };
+    let text = words.excerpt(TAGGED_CHARS);
+    let part = |name: &str| element(&text, name).map(str::to_owned);
     Block::TaskEnded {
-        task_id: tag("task-id").unwrap_or_default(),
-        tool_use_id: tag("tool-use-id").unwrap_or_default(),
-        text: tag("summary").unwrap_or_else(|| "a background task ended".to_owned()),
+        task_id: part("task-id").unwrap_or_default(),
+        tool_use_id: part("tool-use-id").unwrap_or_default(),
+        text: part("summary").unwrap_or_else(|| "a background task ended".to_owned()),
     }
+}
+
+/// Returns a command as it was typed, or its output.
+fn command(words: &Words) -> String {
+    let text = words.excerpt(TAGGED_CHARS);
+    let part = |name: &str| element(&text, name).filter(|part| !part.is_empty());
+    let all = |parts: [Option<&str>; 2], between: &str| {
+        parts.into_iter().flatten().collect::<Vec<_>>().join(between)
+    };
+    if let Some(name) = part("command-name") {
+        return all([Some(name), part("command-args")], " ");
+    }
+    let typed = [("bash-input", "!"), ("user-memory-input", "#")];
+    if let Some((typed, sign)) = typed.iter().find_map(|(name, sign)| Some((part(name)?, sign))) {
+        return format!("{sign} {typed}");
+    }
+    let outputs = ["local-command", "bash"].map(|whose| {
+        let output = ["stdout", "stderr"].map(|stream| part(&format!("{whose}-{stream}")));
+        all(output, "\n")
+    });
+    outputs.concat()
 }
 
 fn assistant<'a>(content: Content<'a>, keys: &Envelope<'a>) -> Vec<Block<'a>> {
@@ -698,7 +725,8 @@ fn system<'a>(subtype: &str, keys: &Envelope<'a>) -> (Class, Vec<Block<'a>>) {
             pending_agents: number(keys.pending_agents).unwrap_or_default(),
         },
         "compact_boundary" | "microcompact_boundary" => {
-            Block::Compaction { text: tools::compaction(&keys.compaction) }
+            let left_tokens = number(keys.compaction.post_tokens);
+            Block::Compaction { text: tools::compaction(&keys.compaction), left_tokens }
         }
         "api_error" => Block::Error {
             text: tools::api_error(keys.error),

@@ -148,7 +148,10 @@ impl Transcript {
             }
             Block::ToolUse { id, name, .. } => self.tool_use(id, name, block, ts),
             Block::ToolResult(result) => self.tool_result(result, ts),
-            Block::Compaction { .. } => self.compactions += 1,
+            Block::Compaction { left_tokens, .. } => {
+                self.compactions += 1;
+                self.context = *left_tokens;
+            }
             Block::Error { text, is_retried } => {
                 self.errors.count += 1;
                 self.errors.last = Some((text.excerpt(TEXT_CHARS), ts));

@@ -247,6 +247,10 @@ fn without_a_process_silence_ends_a_session_whatever_is_open() {
     let ended = at_minute(10);
     assert_eq!((&ended["status"], &ended["statusFrom"]), (&json!("ended"), &json!("silence")));
     assert_eq!((&ended["since"], &ended["tools"]), (&json!(printed(100)), &json!([])));
+    assert_eq!(ended["endedMidTurn"], true);
+    let idle = session(&[prompt(0, "x"), ends(1, "m", "done")]);
+    let rested = shown(&idle, &Liveness::Unknown, 10_000);
+    assert_eq!((&rested["status"], &rested["endedMidTurn"]), (&json!("ended"), &Value::Null));
     let gone = |since| shown(&open, &Liveness::Gone { since: at(since) }, 160);
     assert_eq!(
         (&gone(150)["status"], &gone(150)["since"]),
@@ -388,6 +392,16 @@ fn the_context_is_that_of_the_main_chain_and_its_window_is_shown_where_it_is_kno
     );
     fold(&mut session, None, &old);
     assert_eq!(seen(&session)["context"]["tokens"], 1015);
+}
+
+#[test]
+fn after_a_compaction_the_context_is_what_it_left() {
+    let boundary = |meta| {
+        record(2, "system", json!({ "subtype": "compact_boundary", "compactMetadata": meta }))
+    };
+    let context = |meta| seen(&session(&[says(1, "m", "y"), boundary(meta)]))["context"].clone();
+    assert_eq!(context(json!({ "preTokens": 1015, "postTokens": 210 })), json!({ "tokens": 210 }));
+    assert_eq!(context(json!({ "preTokens": 1015 })), Value::Null);
 }
 
 #[test]

@@ -209,6 +209,7 @@ impl Session {
             waiting_for: judgement.waiting_for.map(cut),
             question: question.map(|tool| cut(first_line(&tool.input))),
             shell: judgement.is_shell,
+            ended_mid_turn: is_ended && matches!(main.turn, Turn::Running { .. }),
             is_live: entry.is_some(),
             pid: entry.and_then(|entry| entry.pid),
             model: facts.model.as_deref().map(cut),
@@ -377,6 +378,8 @@ struct Shown<'a> {
     question: Option<&'a str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     shell: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    ended_mid_turn: bool,
     is_live: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pid: Option<u32>,

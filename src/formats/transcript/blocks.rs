@@ -92,7 +92,7 @@ impl Block<'_> {
                 denied: result.denied.as_ref().map(|kind| kind.chars().take(chars).collect()),
                 ..block("tool_result", result.text.excerpt(chars))
             },
-            Block::Compaction { text } => block("compaction", text.clone()),
+            Block::Compaction { text, .. } => block("compaction", text.clone()),
             Block::Error { text, .. } => block("error", text.excerpt(chars)),
             Block::TurnEnd { duration_ms, .. } => {
                 BlockData { duration_ms: *duration_ms, ..block("turn_end", String::new()) }

@@ -99,11 +99,25 @@ fn texts_that_no_person_typed_are_no_prompts() {
     assert_eq!(said("expanded", r#","isMeta":true"#), injected);
     assert_eq!(said("This session is being continued", r#","isCompactSummary":true"#), injected);
     let notice = |text: &str| format!("user Conversation notice:{text}");
-    for text in
-        ["<command-name>/model</command-name>", "<local-command-stdout>ok", "<bash-input>ls"]
-    {
-        assert_eq!(said(text, ""), notice(text));
+    for (text, wanted) in [
+        ("<command-name>/model</command-name>", "/model"),
+        (
+            "<command-message>review is running…</command-message>\\n\
+             <command-name>/review</command-name>\\n<command-args>42 now</command-args>",
+            "/review 42 now",
+        ),
+        ("<command-name>/clear</command-name>\\n<command-args></command-args>", "/clear"),
+        ("<local-command-stdout>ok", "ok"),
+        ("<local-command-stdout>a</local-command-stdout>", "a"),
+        ("<local-command-stderr>no</local-command-stderr>", "no"),
+        ("<bash-input>git status</bash-input>", "! git status"),
+        ("<bash-stdout>a <b></bash-stdout><bash-stderr>c</bash-stderr>", "a <b>\nc"),
+        ("<user-memory-input>use tabs</user-memory-input>", "# use tabs"),
+    ] {
+        assert_eq!(said(text, ""), notice(wanted));
     }
+    let empty = "<local-command-stdout></local-command-stdout>";
+    assert_eq!(said(empty, ""), injected);
     assert_eq!(said("hello", r#","origin":{"kind":"peer"}"#), notice("hello"));
     assert_eq!(said("[Request interrupted by user]", ""), notice("[Request interrupted by user]"));
     let ended = "<task-notification>\\n<task-id>a1</task-id>\\n<status>completed</status>\\n<summary>Agent \\\"x\\\" completed</summary>";
