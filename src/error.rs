@@ -18,6 +18,8 @@ pub(crate) enum Error {
         path: PathBuf,
         cause: String,
     },
+    /// It does not exist, or is not a directory.
+    ClaudeDir(PathBuf),
     StaticDir {
         path: PathBuf,
         cause: io::Error,
@@ -59,6 +61,11 @@ impl fmt::Display for Error {
             Error::TokenFile { path, cause } => {
                 write!(f, "--token-file `{}`: {cause}", path.display())
             }
+            Error::ClaudeDir(path) => write!(
+                f,
+                "`{}` is not a directory; expected the Claude directory, see --claude",
+                path.display()
+            ),
             Error::StaticDir { path, cause } => write!(f, "--static `{}`: {cause}", path.display()),
             Error::Prices { path, cause } => write!(f, "--prices `{}`: {cause}", path.display()),
             #[cfg(feature = "fleet")]

@@ -342,6 +342,9 @@ fn wait(
 /// Prints the tokens and the cost of everything that was asked for, without serving anything.
 fn print_usage(table: &Table) -> Result<(), Error> {
     let prices = Arc::new(prices(table.prices.as_deref())?);
+    if !table.claude_dir.is_dir() {
+        return Err(Error::ClaudeDir(table.claude_dir.clone()));
+    }
     let projects = table.claude_dir.join("projects");
     if !projects.is_dir() {
         log::warn(format_args!("`{}` is not a directory with transcripts", projects.display()));

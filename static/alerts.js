@@ -37,7 +37,9 @@ export function alertOf(before, after) {
 	const isSame = before.status === after.status && before.since === after.since;
 	if (after.status === "waiting") return isSame ? undefined : "waits";
 	const wasBusy = before.status === "working" || before.status === "waiting";
-	if (after.status !== "idle" || !wasBusy) return undefined;
+	if (!wasBusy) return undefined;
+	if (after.status === "ended") return after.endedMidTurn ? "failed" : undefined;
+	if (after.status !== "idle") return undefined;
 	return hasFailed(after) ? "failed" : "finished";
 }
 
@@ -152,8 +154,9 @@ export class Alerts {
 	#tellDue(now) {
 		for (const [id, kind] of this.#pauses.due(now)) {
 			const session = this.sessionOf(id);
-			const status = kind === "waits" ? "waiting" : "idle";
-			if (session?.status !== status || !this.#isWanted(kind)) continue;
+			if (!session || !this.#isWanted(kind)) continue;
+			const isTrue = { waits: ["waiting"], failed: ["idle", "ended"] }[kind] ?? ["idle"];
+			if (!isTrue.includes(session.status)) continue;
 			this.#pauses.onTold(id, now);
 			this.#tell(session, kind);
 		}
@@ -162,7 +165,8 @@ export class Alerts {
 	#tell(session, kind) {
 		const { label, text: words, code } = doing(session) ?? {};
 		const asked = [label, words, code].filter(Boolean).join(" ");
-		const more = kind === "failed" ? text(session.errors?.last ?? "") : asked;
+		const failure = session.endedMidTurn ? "ended mid-turn" : text(session.errors?.last ?? "");
+		const more = kind === "failed" ? failure : asked;
 		const last = more || text(session.text ?? "");
 		const body = brief([KINDS[kind][1], last].filter(Boolean).join(": "), BODY_CHARS);
 		const key = keyOf(session);

@@ -213,6 +213,7 @@ class App {
 	}
 
 	#choose(name) {
+		if (this.#views[name] !== this.#view) this.step();
 		this.#isChosen = true;
 		this.#first.resolve(undefined);
 		this.#show(name);
@@ -220,6 +221,10 @@ class App {
 
 	isShown(view) {
 		return view === this.#view && !document.hidden;
+	}
+
+	step() {
+		history.pushState(null, "", location.href);
 	}
 
 	address(filter) {

@@ -16,6 +16,7 @@ import {
 	modelName,
 	msOf,
 	runningAgents,
+	short,
 	span,
 	statusWords,
 	text,
@@ -56,6 +57,8 @@ export class Cards {
 	#headings = new Map();
 	/** Cards that there is room for, while they are drawn. */
 	#room = 0;
+	#colorChanges = 0;
+	#isRecolored = false;
 
 	constructor(list, colors) {
 		this.list = list;
@@ -69,6 +72,8 @@ export class Cards {
 	 */
 	show(groups, now, context, most) {
 		this.#room = most;
+		this.#isRecolored = this.#colorChanges !== this.colors.changes;
+		this.#colorChanges = this.colors.changes;
 		const wanted = groups.flatMap((group) => this.#group(group, now, context));
 		const kept = new Set(wanted);
 		for (const [id, card] of this.#cards) if (!kept.has(card.node)) this.#cards.delete(id);
@@ -90,10 +95,12 @@ export class Cards {
 		this.#headings.set(status, heading);
 		// While the order is held, sessions of another status are among them.
 		const own = sessions.filter((session) => session.status === status);
-		const [words, more] = headingWords(status, own, now);
 		const [label, extra] = heading.children;
-		setText(label.firstElementChild ?? label, words);
-		setText(extra, more);
+		setText(label.firstElementChild ?? label, headingWords(status, own.length));
+		const longest = longestWait(status, own);
+		setAttr(extra, "data-since", longest ?? false);
+		if (longest) tickOne(extra, now);
+		else setText(extra, extraWords(status, own));
 		setAttr(label.firstElementChild ?? label, "aria-expanded", isFoldable(status) && !isFolded);
 		return heading;
 	}
@@ -104,14 +111,15 @@ export class Cards {
 		const card = this.#cards.get(key) ?? newCard(key);
 		this.#cards.set(key, card);
 		setAttr(card.node, "data-status", status);
-		setAttr(card.node, "data-failed", hasFailed(session));
+		setAttr(card.node, "data-failed", hasFailed(session) || session.endedMidTurn === true);
 		setAttr(card.title, "aria-expanded", String(key === open));
 		const project = names.get(session.project);
-		if (card.session === session && card.project === project) return card.node;
-		Object.assign(card, { session, project });
-		setText(card.title, titleOf(session));
-		card.state.replaceChildren(...flat([stateOf(session, now)]));
-		card.body.replaceChildren(...flat(bodyOf(session, now, project)));
+		if (card.session !== session || card.project !== project) {
+			Object.assign(card, { session, project });
+			setText(card.title, titleOf(session));
+			card.state.replaceChildren(...flat([stateOf(session, now)]));
+			card.body.replaceChildren(...flat(bodyOf(session, now, project)));
+		} else if (!this.#isRecolored) return card.node;
 		for (const part of card.body.querySelectorAll("[data-of]")) {
 			setStyle(part, this.colors.of(session[part.dataset.of]));
 		}
@@ -157,22 +165,31 @@ function newHeading(status) {
 	const fold = isFoldable(status) && el("button", { class: "link", "data-do": "ended" });
 	return el("div", { class: "group", "data-status": status }, [
 		el("h2", {}, fold),
-		el("span"),
+		el("span", { "data-before": "longest ", "data-after": "" }),
 	]);
 }
 
-function headingWords(status, sessions, now) {
-	const count = sessions.length;
+const headingWords = (status, count) =>
+	`${number(count)} ${HEADINGS[status] ?? (count === 1 ? "waits for you" : "wait for you")}`;
+
+const HEADINGS = {
+	working: "at work",
+	idle: "finished, your turn",
+	ended: "ended in the last 24 hours",
+};
+
+/** Returns since when the session waits that waits longest, if several do. */
+function longestWait(status, sessions) {
+	if (status !== "waiting" || sessions.length < 2) return undefined;
 	const times = sessions.map(({ since }) => msOf(since)).filter(Boolean);
-	const longest = times.length > 0 && count > 1 && `longest ${span(now - Math.min(...times))}`;
+	return times.length ? Math.min(...times) : undefined;
+}
+
+function extraWords(status, sessions) {
 	const agents = sessions.reduce((sum, session) => sum + runningAgents(session), 0);
-	const words = {
-		waiting: [`${number(count)} ${count === 1 ? "waits" : "wait"} for you`, longest],
-		working: [`${number(count)} at work`, agents && plural(agents, "subagent")],
-		idle: [`${number(count)} finished, your turn`, ""],
-		ended: [`${number(count)} ended in the last 24 hours`, ""],
-	};
-	return words[status].map((part) => part || "");
+	if (status === "working") return agents ? plural(agents, "subagent") : "";
+	const midTurn = sessions.filter(({ endedMidTurn }) => endedMidTurn).length;
+	return midTurn ? `${number(midTurn)} mid-turn` : "";
 }
 
 function newCard(key) {
@@ -242,7 +259,6 @@ function agentList({ agents = [] }, now) {
 function cardFigures(session, now) {
 	const { queued, denied, cost, reported, output } = figures(session);
 	const { todos } = session;
-	const error = errorWords(session, now);
 	const parts = [
 		todos && [
 			`todos ${todos.done} of ${todos.total} `,
@@ -253,14 +269,21 @@ function cardFigures(session, now) {
 		queued,
 		denied,
 		cost || reported || output,
-		error && el("span", { class: "error", dir: "auto" }, error),
+		errorOf(session, now),
 	];
 	return parts.filter(Boolean).map((part) => el("span", {}, part));
 }
 
+export function errorOf(session, now) {
+	const [count, last] = errorWords(session) ?? [];
+	const ago = since(session.errors?.at, now, ", last ", " ago");
+	return count && el("span", { class: "error", dir: "auto" }, count, ago, last);
+}
+
 export function contextOf(session) {
+	const { tokens } = session.context ?? {};
 	const part = contextPart(session);
-	if (part === undefined) return false;
+	if (part === undefined) return tokens > 0 && `context ${short(tokens)}`;
 	return ["context ", gauge(part, "context"), ` ${Math.round(part * 100)} %`];
 }
 

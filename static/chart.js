@@ -19,6 +19,7 @@ export class Chart {
 	#hour = [];
 	/** @type {number | undefined} */
 	#at;
+	#colorChanges = 0;
 	#readout = el("p", { class: "readout" }, "last hour");
 	#bars = el("svg", { viewBox: "0 0 60 48", "aria-hidden": true, preserveAspectRatio: "none" });
 
@@ -33,9 +34,11 @@ export class Chart {
 		place.addEventListener("blur", () => this.#point());
 	}
 
-	draw(hour, colors, isRecolored) {
-		if (!isRecolored && JSON.stringify(hour) === JSON.stringify(this.#hour)) return;
+	draw(hour, colors) {
+		const isSame = JSON.stringify(hour) === JSON.stringify(this.#hour);
+		if (isSame && this.#colorChanges === colors.changes) return;
 		this.#hour = hour;
+		this.#colorChanges = colors.changes;
 		const scale = HEIGHT / Math.max(LEAST_TOP, ...hour.map(({ total }) => total));
 		const columns = hour.map(({ parts }, at) => column(parts, at, scale, colors));
 		this.#bars.replaceChildren(...columns);

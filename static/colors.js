@@ -13,6 +13,8 @@ const REMEMBERED = 500;
 export class Colors {
 	/** @type {Map<string, number>} */
 	#colors = new Map();
+	/** A view that has drawn at another count has colours to renew. */
+	changes = 0;
 
 	constructor(storage) {
 		this.storage = storage;
@@ -26,14 +28,13 @@ export class Colors {
 	/**
 	 * Assigns the colours that are missing. Of two names with one colour, the later gets another.
 	 * @param {string[]} names  those that are shown, the newest first, each once
-	 * @returns {boolean} whether the colour of a name has changed
 	 */
 	assign(names) {
 		const keys = names.slice(0, COLORS).map(hash);
 		const known = keys.filter((key) => this.#colors.has(key));
 		const owners = new Map(known.reverse().map((key) => [this.#colors.get(key), key]));
 		const uncoloured = keys.filter((key) => owners.get(this.#colors.get(key)) !== key);
-		const isChange = uncoloured.some((key) => this.#colors.has(key));
+		if (uncoloured.some((key) => this.#colors.has(key))) this.changes += 1;
 		let color = 0;
 		for (const key of uncoloured) {
 			while (owners.has(color)) color += 1;
@@ -42,7 +43,6 @@ export class Colors {
 		}
 		const newest = [...this.#colors].slice(-REMEMBERED);
 		if (uncoloured.length) this.storage.claudeLiveColors = JSON.stringify(newest);
-		return isChange;
 	}
 
 	/** Returns the custom properties of a name's colour. */

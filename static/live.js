@@ -330,10 +330,10 @@ function held() {
 const all = () => [...feed.pending, ...feed.items, ...feed.older.items];
 
 function draw() {
-	const isRecolored = drawRows();
+	drawRows();
 	drawEnd();
 	drawTools();
-	drawShape(isRecolored);
+	drawShape();
 	drawChoices();
 	drawEmpty();
 	app.drawStatus();
@@ -344,13 +344,12 @@ function drawRows() {
 	const visible = held().filter(({ isCleared }) => !isCleared);
 	const wanted = visible.filter(isWanted());
 	const shown = wanted.slice(0, page.isPainted ? page.rows : SCREENFUL);
-	const isRecolored = app.colors.assign(namesOn(shown, now));
+	app.colors.assign(namesOn(shown, now));
 	const names = namesOf(new Set(visible.map(({ project }) => project)));
 	const words = wantedWords(page.filter);
-	table.show(shown, now, { names, words, leftMs: page.leftMs, isRecolored });
+	table.show(shown, now, { names, words, leftMs: page.leftMs });
 	page.matching = wanted.length;
 	page.hidden = visible.length - wanted.length;
-	return isRecolored;
 }
 
 function namesOn(rows, now) {
@@ -382,7 +381,7 @@ function endNote() {
 function drawTools() {
 	const { waiting, older } = feed;
 	if (at.search.value.trim() !== page.filter.q) at.search.value = page.filter.q;
-	const waits = waiting ? ` · ${number(waiting)} waiting` : "";
+	const waits = waiting ? ` · ${number(waiting)} new` : "";
 	setText(at.pause, page.isPaused ? `Resume${waits}` : "Pause");
 	setAttr(at.pause, "aria-pressed", String(page.isPaused));
 	setAttr(at.agents, "aria-pressed", String(page.showsAgents));
@@ -394,7 +393,7 @@ function drawTools() {
 	at.hidden.hidden = !isFiltered();
 }
 
-function drawShape(isRecolored = false) {
+function drawShape() {
 	const now = Date.now();
 	const { isPartial, ...totals } = today(all(), now);
 	const isMore = (isPartial && feed.before !== undefined) || feed.older.letGo > 0;
@@ -402,7 +401,7 @@ function drawShape(isRecolored = false) {
 		setText(at[name], number(count) + (isMore ? "+" : ""));
 		setText(at[name].previousElementSibling, `${inflect(count, name.slice(0, -1))} today`);
 	}
-	chart.draw(hour(all(), now), app.colors, isRecolored);
+	chart.draw(hour(all(), now), app.colors);
 }
 
 function drawChoices() {

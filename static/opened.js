@@ -4,7 +4,7 @@
  * Invariant: keeps nothing of a session that is closed.
  */
 import { batch } from "./batch.js";
-import { contextOf, since } from "./cards.js";
+import { contextOf, errorOf, since } from "./cards.js";
 import { copyText, reveal } from "./details.js";
 import { el, flat, parts, place, setAttr, setText } from "./dom.js";
 import { matcher, wantedWords } from "./filter.js";
@@ -14,7 +14,6 @@ import { resumeOf } from "./items.js";
 import { fillLine, groupLine, newGroup, newRow, recordNodes, rowLine } from "./lines.js";
 import {
 	doing,
-	errorWords,
 	figures,
 	keyOf,
 	modelName,
@@ -437,7 +436,6 @@ export class Opened {
 function headFigures(session, now) {
 	const { project, gitBranch, model, records, startedAt } = session;
 	const { turns, denied, compactions, tokens, cache, cost, reported } = figures(session);
-	const error = errorWords(session, now);
 	const words = [
 		project && brief(project, PATH_CHARS),
 		gitBranch && brief(gitBranch),
@@ -452,7 +450,7 @@ function headFigures(session, now) {
 		cache,
 		cost,
 		reported,
-		error && el("span", { class: "error" }, error),
+		errorOf(session, now),
 	];
 	return words.filter(Boolean).map((part) => el("span", {}, part));
 }

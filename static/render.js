@@ -22,6 +22,8 @@ export class Table {
 	/** @type {string[]} */
 	#words = [];
 
+	#colorChanges = 0;
+
 	/**
 	 * @param {(field: string, value: string) => void} pick
 	 *   called with a clicked project or session
@@ -36,12 +38,14 @@ export class Table {
 	}
 
 	/** @param {Item[]} items @param {number} now @param {RowContext} context */
-	show(items, now, { names, words, leftMs, isRecolored }) {
+	show(items, now, { names, words, leftMs }) {
 		const focused = this.#focused();
 		const rows = items.map((item) => this.#row(item, now, names));
 		this.shown = items;
 		place(this.body, rows.flatMap(({ tr, detail }) => (detail ? [tr, detail] : [tr])));
 		this.#join(rows, leftMs);
+		const isRecolored = this.#colorChanges !== this.colors.changes;
+		this.#colorChanges = this.colors.changes;
 		const kept = new Set(items);
 		for (const [item, row] of this.#rows) {
 			if (!kept.has(item)) this.#rows.delete(item);

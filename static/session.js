@@ -14,6 +14,8 @@ const NAME_CHARS = 80;
 /** An error this close to the last record ended the turn. */
 const FAILED_MS = 2_000;
 const AGENT_TOOLS = ["Agent", "Task"];
+/** The registry's word for a call that waits to be allowed. */
+const PERMISSION = "permission prompt";
 
 /** @type {[string, number][]} */
 const SIZES = [
@@ -71,8 +73,9 @@ export function hasFailed({ status, errors, lastAt = "" }) {
 
 /** Returns the words before and after the time since when the status is what it is. */
 export function statusWords(session) {
-	const { status, statusFrom, turns } = session;
+	const { status, statusFrom, turns, endedMidTurn } = session;
 	if (statusFrom === "machine") return ["silent", ""];
+	if (endedMidTurn) return ["ended mid-turn", " ago"];
 	if (hasFailed(session)) return ["failed", " ago"];
 	if (status === "idle" && !turns) return ["idle", ""];
 	return { waiting: ["waits", ""], working: ["works", ""], idle: ["done", " ago"] }[status] ?? [
@@ -106,9 +109,14 @@ export function doing(session) {
 function asking({ question, waitingFor, tools = [] }) {
 	const plan = tools.find(({ name }) => name === "ExitPlanMode");
 	if (question) return { label: plan ? "Plan:" : "Asks:", text: text(question) };
-	const tool = tools.findLast(({ name }) => !AGENT_TOOLS.includes(name));
-	const label = `${capital(text(waitingFor ?? "waits for you"))}:`;
-	return tool ? { label, text: brief(tool.name), code: text(tool.input) } : { label };
+	const label = capital(text(waitingFor ?? "waits for you"));
+	const calls = tools.filter(({ name }) => !AGENT_TOOLS.includes(name));
+	const first = calls.find(({ agentId }) => !agentId) ?? calls[0];
+	if (!first || waitingFor !== PERMISSION) return { label };
+	const name = brief(first.name);
+	// It is not recorded which of them is meant.
+	const words = calls.length > 1 ? `one of ${number(calls.length)} calls, first ${name}` : name;
+	return { label: `${label}:`, text: words, code: text(first.input) };
 }
 
 const capital = (words) => words.slice(0, 1).toUpperCase() + words.slice(1);
@@ -144,11 +152,8 @@ export function figures(session) {
 	};
 }
 
-/** @param {Session} session */
-export function errorWords({ errors }, now) {
-	if (!errors) return "";
-	const at = msOf(errors.at);
-	const ago = at ? `, last ${span(now - at)} ago` : "";
-	const last = errors.last ? `: ${text(errors.last)}` : "";
-	return `${plural(errors.count, "API error")}${ago}${last}`;
+/** Returns the words before and after the time of the last error, if there was one. */
+export function errorWords({ errors }) {
+	const last = errors?.last ? `: ${text(errors.last)}` : "";
+	return errors && [plural(errors.count, "API error"), last];
 }

@@ -25,6 +25,8 @@ const SCREENFUL = Math.ceil(innerHeight / 96) * Math.ceil(innerWidth / 416);
 /** A pointer or a focus that rests so long does not hold the order. */
 const REST_MS = 30_000;
 
+const SEARCHED = "The search covers titles, projects, newest prompts, answers and open tools.";
+
 /** @type {Types.Frame} */
 let app;
 /** @type {Cards} */
@@ -189,14 +191,16 @@ function onClick(target) {
 }
 
 function open(id) {
+	app.step();
 	narrow({ open: page.filter.open === id ? "" : id });
 	if (!page.filter.open) return;
 	at.flow.focus({ preventScroll: true });
-	at.one.scrollIntoView({ block: "nearest" });
+	at.one.scrollIntoView();
 }
 
 function close() {
 	const id = page.filter.open;
+	app.step();
 	narrow({ open: "" });
 	cards.focus(id);
 }
@@ -235,9 +239,12 @@ function draw() {
 	const groups = roster.groups(filter, isHeld());
 	const isSearched = isFiltered();
 	const context = { names, open: filter.open, showsEnded: showsEnded || isSearched };
+	const shown = groups.flatMap(({ sessions }) => sessions);
+	const coloured = shown.flatMap(({ machine, project }) => [machine ?? "", project ?? ""]);
+	app.colors.assign([...new Set(coloured)].filter(Boolean));
 	cards.show(groups, Date.now(), context, page.most);
 	opened.show(filter.open, roster.get(filter.open));
-	page.shown = groups.reduce((sum, { sessions }) => sum + sessions.length, 0);
+	page.shown = shown.length;
 	drawTools(names);
 	drawEmpty();
 	app.drawStatus();
@@ -301,7 +308,7 @@ function emptyWords({ claudeDir = "~/.claude", transcripts, fleet: { machines } 
 	const advice = "Start Claude Code in a project, or try claude-live --demo.";
 	if (roster.reading === null && !machines)
 		return ["Transcripts are switched off", "Start claude-live without --no-transcripts."];
-	if (isFiltered() && roster.all.length) return ["Nothing matches", ""];
+	if (isFiltered() && roster.all.length) return ["Nothing matches", page.filter.q && SEARCHED];
 	if (isReading()) return ["No session yet", "The newest transcripts are read first."];
 	if (hot + warm + cold > 0 || machines) return ["No session in the last 24 hours", advice];
 	return [`No transcript in ${claudeDir}/projects yet`, advice];

@@ -223,7 +223,6 @@ export {};
  * @property {Map<string, string>} names  of projects
  * @property {string[]} words  to mark, in lower case
  * @property {number} [leftMs]  the end of the last visit
- * @property {boolean} isRecolored  a colour has changed since the last drawing
  */
 
 /**
@@ -263,6 +262,7 @@ export {};
  * @property {(id: string) => Session | undefined} session  a session, if it is known
  * @property {{ q: string, machine: string, project: string, status: string }} shared  the part of
  *   the filter that all views have
+ * @property {() => void} step  the next change of the address is one to go back from
  * @property {(filter: any) => void} address  writes the filter of the shown view there
  * @property {(view: View) => boolean} isShown
  */

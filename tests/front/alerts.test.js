@@ -22,6 +22,9 @@ test("a session that begins to wait, finishes or fails is told of, and no other 
   check(session("waiting"), session("idle"), "finished");
   check(session("idle"), session("idle", { since: "later" }), undefined);
   check(session("working"), session("ended"), undefined);
+  const cut = session("ended", { endedMidTurn: true });
+  check(session("working"), cut, "failed");
+  check(session("idle"), cut, undefined);
   check(session("idle"), session("working"), undefined);
   const at = "2026-11-25T12:00:00Z";
   const failed = session("idle", { errors: { count: 1, at }, lastAt: at });

@@ -53,6 +53,8 @@ test("a turn that ended with an error has failed, unless something came after it
   check({ status: "working", lastAt: before(60) }, ["works", ""]);
   check({ status: "idle", errors: undefined, turns: 0 }, ["idle", ""]);
   check({ status: "ended", statusFrom: "machine" }, ["silent", ""]);
+  check({ status: "ended", endedMidTurn: true }, ["ended mid-turn", " ago"]);
+  check({ status: "ended" }, ["ended", " ago"]);
 });
 
 test("a waiting session tells what it asks, and claims no permission by itself", () => {
@@ -69,7 +71,13 @@ test("a waiting session tells what it asks, and claims no permission by itself",
     { status: "waiting", waitingFor: "permission prompt", tools: [bash] },
     { label: "Permission prompt:", text: "Bash", code: "cargo test -q" },
   );
-  check({ status: "waiting", waitingFor: "dialog" }, { label: "Dialog:" });
+  const read = { name: "Read", input: "README.md", agentId: "a1" };
+  check(
+    { status: "waiting", waitingFor: "permission prompt", tools: [read, bash] },
+    { label: "Permission prompt:", text: "one of 2 calls, first Bash", code: "cargo test -q" },
+  );
+  const other = { status: "waiting", waitingFor: "input needed", tools: [bash] };
+  check(other, { label: "Input needed" });
   check({ tools: [bash] }, { label: "Bash", code: "cargo test -q", text: "", since: before(42) });
 });
 
@@ -119,5 +127,6 @@ test("figures that are unknown or zero are left out", () => {
     "cache 2.4 M",
   ]);
   const errors = { count: 2, last: "Overloaded", at: before(180) };
-  assert.equal(words.errorWords({ errors }, NOW), "2 API errors, last 3 m 0 s ago: Overloaded");
+  assert.deepEqual(words.errorWords({ errors }), ["2 API errors", ": Overloaded"]);
+  assert.equal(words.errorWords({}), undefined);
 });

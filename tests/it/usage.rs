@@ -260,3 +260,11 @@ fn a_directory_without_transcripts_has_empty_sums_and_a_warning() {
     let table = String::from_utf8(output.stdout).unwrap();
     assert!(table.lines().nth(1).unwrap().starts_with("total "), "{table}");
 }
+
+#[test]
+fn a_directory_that_does_not_exist_is_an_error() {
+    let output = command().args(["usage", "--claude", "/nonexistent"]).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{stderr}");
+    assert!(stderr.contains("`/nonexistent` is not a directory; expected the Claude"), "{stderr}");
+}
