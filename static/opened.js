@@ -13,6 +13,7 @@ import { highlight } from "./highlight.js";
 import { resumeOf } from "./items.js";
 import { fillLine, groupLine, newGroup, newRow, recordNodes, rowLine } from "./lines.js";
 import {
+	AGENT_TOOLS,
 	doing,
 	figures,
 	keyOf,
@@ -21,7 +22,7 @@ import {
 	span,
 	titleOf,
 } from "./session.js";
-import { AGENT_TOOLS, CALLS, Timeline, grouped, haystackOf } from "./timeline.js";
+import { CALLS, Timeline, grouped, haystackOf } from "./timeline.js";
 /** @import { Frame, Session, TimeRow } from "./types.js" */
 
 /** Records of the first request, and of later ones. */

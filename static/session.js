@@ -13,7 +13,8 @@ const TEXT_CHARS = 300;
 const NAME_CHARS = 80;
 /** An error this close to the last record ended the turn. */
 const FAILED_MS = 2_000;
-const AGENT_TOOLS = ["Agent", "Task"];
+/** Tools that start a subagent. */
+export const AGENT_TOOLS = ["Agent", "Task"];
 /** The registry's word for a call that waits to be allowed. */
 const PERMISSION = "permission prompt";
 

@@ -5,13 +5,13 @@
  */
 import { firstLines } from "./items.js";
 import { lowercase } from "./filter.js";
+import { AGENT_TOOLS } from "./session.js";
 /** @import { LiveEvent, TimeRow } from "./types.js" */
 
 /** Most rows held. */
 export const MOST_ROWS = 4_000;
 /** As many quiet calls in a row become a group. */
 const GROUPED = 3;
-export const AGENT_TOOLS = ["Agent", "Task"];
 export const CALLS = ["tool_use", "question", "plan"];
 /** They say nothing to a reader. */
 const SILENT = ["title"];
