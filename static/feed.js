@@ -35,12 +35,12 @@ export class Feed {
 
 	/** Returns the offset before which there are older lines to read, if there are any. */
 	get before() {
-		const { before } = this.older;
-		if (this.#backlogId < this.#resetId) return undefined;
-		if (before !== undefined) return before ?? undefined;
+		const { reached } = this.older;
+		if (this.#backlogId < this.#resetId || reached.state === "beginning") return undefined;
+		if (reached.state === "at") return reached.offset;
 		const last = this.items.findLast(isHistory)?.event;
 		// The files of a fleet are on its machines.
-		return last?.machine ? undefined : last?.data.offset || undefined;
+		return last && !last.machine && last.data.offset > 0 ? last.data.offset : undefined;
 	}
 
 	/**

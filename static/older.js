@@ -5,10 +5,18 @@
  * Invariant: no node, no clock, no network.
  */
 import { item } from "./items.js";
-/** @import { Backlog, Item } from "./types.js" */
+/** @import { Backlog, Item, Reached } from "./types.js" */
 
 /** Lines held at a time. */
 export const MOST_OLDER = 5_000;
+
+/**
+ * Returns how far an answer reaches.
+ * @param {number | null} before  as the server sends it
+ * @returns {Reached}
+ */
+export const reachedBy = (before) =>
+	before === null ? { state: "beginning" } : { state: "at", offset: before };
 
 export class Older {
 	/** @type {Item[]} Newest first. */
@@ -17,11 +25,8 @@ export class Older {
 	letGo = 0;
 	/** Lines that match were let go too, so `items` does not continue the rows of the stream. */
 	hasGap = false;
-	/**
-	 * Offset from which to read on, null at the file's beginning, absent before the first answer.
-	 * @type {number | null | undefined}
-	 */
-	before;
+	/** @type {Reached} */
+	reached = { state: "unread" };
 
 	get lookedAt() {
 		return this.items.length + this.letGo;
@@ -35,7 +40,7 @@ export class Older {
 	add({ events, before = null }, now, isWanted) {
 		const lines = events.map((event) => item(event, now));
 		this.items = this.items.concat(lines);
-		this.before = before;
+		this.reached = reachedBy(before);
 		if (this.items.length > MOST_OLDER) this.#makeRoom(isWanted);
 		return lines.filter(isWanted).length;
 	}
@@ -50,12 +55,12 @@ export class Older {
 
 	/** Takes lines that the rows of the stream have no room for. @param {Item[]} lines */
 	addAbove(lines) {
-		if (this.before === undefined) return;
+		if (this.reached.state === "unread") return;
 		if (this.hasGap) this.letGo += lines.length;
 		else this.items = lines.concat(this.items);
 		if (this.items.length <= MOST_OLDER) return;
 		this.items.length = MOST_OLDER;
-		this.before = this.items[MOST_OLDER - 1].event.data.offset;
+		this.reached = reachedBy(this.items[MOST_OLDER - 1].event.data.offset);
 	}
 
 	/** Drops the lines from an offset on. */

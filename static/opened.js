@@ -134,16 +134,18 @@ export class Opened {
 	/** Makes one request at a time, since each begins where the last one ended. */
 	async #readOlder(limit) {
 		const timeline = this.#timeline;
-		if (!this.id || timeline.before === null || this.#state === "reading") return;
+		const { reached } = timeline;
+		if (!this.id || reached.state === "beginning" || this.#state === "reading") return;
 		if (this.#machine) this.#state = "elsewhere";
 		if (this.#machine) return this.#drawNote();
 		this.#state = "reading";
 		this.#drawNote();
-		const before = timeline.before === undefined ? "" : `&before=${timeline.before}`;
+		const before = reached.state === "at" ? `&before=${reached.offset}` : "";
 		const path = `${this.#path("")}&limit=${limit}${before}`;
 		const read = () => this.app.get(path).catch(({ status }) => ({ status }));
 		let answer = await read();
-		if (answer.status === 404 && !before) answer = await this.#readOld().then(read);
+		const isUnread = reached.state === "unread";
+		if (answer.status === 404 && isUnread) answer = await this.#readOld().then(read);
 		if (timeline !== this.#timeline) return;
 		this.#state = answer.records ? "idle" : answer.status === 404 ? "unknown" : "failed";
 		if (answer.records) this.#prepend(answer);
@@ -364,7 +366,8 @@ export class Opened {
 
 	#drawNote() {
 		if (this.#agents.size) this.#drawAgents();
-		const { before, lookedAt } = this.#timeline;
+		const { reached, lookedAt } = this.#timeline;
+		const isBeginning = reached.state === "beginning";
 		const searched = `Searched the newest ${plural(lookedAt, "row")}.`;
 		const texts = {
 			reading: "Reading…",
@@ -372,10 +375,10 @@ export class Opened {
 			unknown: "There is no transcript of this session: it was deleted, or it is too old.",
 			deleted: "The session was deleted.",
 			elsewhere: `Its records are on ${this.#machine}: open the page there.`,
-			idle: before === null ? "The session begins here." : this.#words ? searched : "",
+			idle: isBeginning ? "The session begins here." : this.#words ? searched : "",
 		};
 		setText(this.#at.before, texts[this.#state]);
-		const isMore = before !== null && this.#state !== "unknown" && !this.#machine;
+		const isMore = !isBeginning && this.#state !== "unknown" && !this.#machine;
 		this.#at.further.hidden = !this.id || !isMore || !(this.#words || this.#state === "failed");
 		setAttr(this.#at.before, "data-state", this.#state);
 	}

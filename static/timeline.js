@@ -5,8 +5,9 @@
  */
 import { firstLines } from "./items.js";
 import { lowercase } from "./filter.js";
+import { reachedBy } from "./older.js";
 import { AGENT_TOOLS } from "./session.js";
-/** @import { LiveEvent, TimeRow } from "./types.js" */
+/** @import { LiveEvent, Reached, TimeRow } from "./types.js" */
 
 /** Most rows held. */
 export const MOST_ROWS = 4_000;
@@ -19,8 +20,8 @@ const SILENT = ["title"];
 export class Timeline {
 	/** @type {TimeRow[]} */
 	rows = [];
-	/** The offset before which there are older records; null: none; absent: not read yet. */
-	before = /** @type {number | null | undefined} */ (undefined);
+	/** @type {Reached} */
+	reached = { state: "unread" };
 	/** Count of rows that were read from the file, with those that were let go. */
 	lookedAt = 0;
 	/** Rows at the end were let go, so new records do not continue the rows. */
@@ -36,6 +37,7 @@ export class Timeline {
 	/**
 	 * Takes a page of older records, newest first. Rows that are not wanted are let go first.
 	 * @param {LiveEvent[]} records
+	 * @param {number | null} before  as the server sends it
 	 * @param {(row: TimeRow) => boolean} isWanted
 	 */
 	addOlder(records, before, isWanted = () => true) {
@@ -43,7 +45,7 @@ export class Timeline {
 		const rows = fresh.flatMap((record) => this.#rowsOf(record));
 		const joined = new Set(rows.map(({ result }) => result).filter(Boolean));
 		this.rows = rows.concat(this.rows.filter((row) => !joined.has(row)));
-		this.before = before;
+		this.reached = reachedBy(before);
 		this.lookedAt += rows.length;
 		if (this.rows.length > MOST_ROWS) {
 			this.hasGap = true;
@@ -51,7 +53,7 @@ export class Timeline {
 		}
 		// Those that are not on the first page were written after it was read, or before it begins.
 		for (const record of this.#early.splice(0)) {
-			if (record.data.offset >= (before ?? 0)) this.add(record);
+			if (before === null || record.data.offset >= before) this.add(record);
 		}
 	}
 
@@ -60,7 +62,7 @@ export class Timeline {
 	 * waits: the page may have been read just before the record was written.
 	 */
 	add(record) {
-		if (this.before === undefined) {
+		if (this.reached.state === "unread") {
 			this.#early.push(record);
 			if (this.#early.length > 2 * MOST_ROWS) this.#early.splice(0, MOST_ROWS);
 			return 0;
@@ -70,7 +72,7 @@ export class Timeline {
 		this.rows.push(...rows);
 		if (this.rows.length > 1.25 * MOST_ROWS) {
 			for (const row of this.rows.splice(0, this.rows.length - MOST_ROWS)) this.#forget(row);
-			this.before = this.rows[0].offset;
+			this.reached = reachedBy(this.rows[0].offset);
 		}
 		return rows.length;
 	}

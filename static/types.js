@@ -43,6 +43,11 @@ export {};
  */
 
 /**
+ * How far back a file was read: not yet, down to an offset, or to its beginning.
+ * @typedef {{ state: "unread" } | { state: "at", offset: number } | { state: "beginning" }} Reached
+ */
+
+/**
  * Empty fields let everything pass.
  * @typedef {{ q: string, kind: string, machine: string, project: string, status: string,
  *   session: string }} Filter

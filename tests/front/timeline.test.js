@@ -139,8 +139,8 @@ test("a stream of 100,000 records keeps the newest ones, and older ones can be r
   for (let at = 1; at <= 100_000; at += 1) timeline.add(record(at, say("x")));
   assert.ok(timeline.rows.length <= 1.25 * MOST_ROWS);
   assert.equal(timeline.rows.at(-1).offset, 100_000);
-  assert.equal(timeline.before, timeline.rows[0].offset);
-  timeline.addOlder([record(timeline.before - 1, say("again"))], null);
+  assert.deepEqual(timeline.reached, { state: "at", offset: timeline.rows[0].offset });
+  timeline.addOlder([record(timeline.rows[0].offset - 1, say("again"))], null);
   assert.equal(timeline.rows[0].text, "again");
 });
 
