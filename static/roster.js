@@ -5,7 +5,7 @@
  */
 import { lowercase, matcher } from "./filter.js";
 import { STATUSES, keyOf, msOf } from "./session.js";
-/** @import { LiveEvent, Machine, Session } from "./types.js" */
+/** @import { LiveEvent, Machine, Reading, Session } from "./types.js" */
 
 /** As the server's list. */
 const RECENT_MS = 86_400_000;
@@ -20,8 +20,8 @@ export class Roster {
 	#events = new Map();
 	/** Of a fleet. @type {Machine[]} */
 	machines = [];
-	/** Files read of all transcripts; null: transcripts are switched off; absent: not known yet. */
-	reading = /** @type {{ files: number, done: number } | null | undefined} */ (undefined);
+	/** @type {Reading} */
+	reading = "unknown";
 
 	get all() {
 		return [...this.#sessions.values()];
@@ -42,7 +42,7 @@ export class Roster {
 		this.machines = machines;
 		this.#events.clear();
 		this.#loadedId = lastEventId;
-		this.reading = reading;
+		this.reading = reading ?? "off";
 		for (const event of events) this.accept(event, now);
 	}
 

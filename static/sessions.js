@@ -133,11 +133,15 @@ async function load() {
 	const answer = await app.get(LIST);
 	roster.load(answer, Date.now());
 	page.isLoaded = true;
-	if (isReading()) setTimeout(reload, RETRY_MS);
+	if (progress()) setTimeout(reload, RETRY_MS);
 	return answer.lastEventId;
 }
 
-const isReading = () => roster.reading && roster.reading.done < roster.reading.files;
+/** Returns how far transcripts are read, unless all are. */
+function progress() {
+	const { reading } = roster;
+	return typeof reading === "object" && reading.done < reading.files ? reading : undefined;
+}
 
 /** @param {Types.LiveEvent} event */
 function onEvent(event) {
@@ -290,8 +294,9 @@ function drawEmpty() {
 }
 
 function readingWords() {
-	if (!isReading()) return "";
-	const { done, files } = /** @type {any} */ (roster.reading);
+	const reading = progress();
+	if (!reading) return "";
+	const { done, files } = reading;
 	return `Reading transcripts: ${number(done)} of ${number(files)} files`;
 }
 
@@ -306,10 +311,10 @@ function silenceWords() {
 function emptyWords({ claudeDir = "~/.claude", transcripts, fleet: { machines } = {} }) {
 	const { hot = 0, warm = 0, cold = 0 } = transcripts?.files ?? {};
 	const advice = "Start Claude Code in a project, or try claude-live --demo.";
-	if (roster.reading === null && !machines)
+	if (roster.reading === "off" && !machines)
 		return ["Transcripts are switched off", "Start claude-live without --no-transcripts."];
 	if (isFiltered() && roster.all.length) return ["Nothing matches", page.filter.q && SEARCHED];
-	if (isReading()) return ["No session yet", "The newest transcripts are read first."];
+	if (progress()) return ["No session yet", "The newest transcripts are read first."];
 	if (hot + warm + cold > 0 || machines) return ["No session in the last 24 hours", advice];
 	return [`No transcript in ${claudeDir}/projects yet`, advice];
 }

@@ -114,6 +114,11 @@ export {};
  */
 
 /**
+ * How many of all transcripts the server has read; off: it reads none.
+ * @typedef {"unknown" | "off" | { files: number, done: number }} Reading
+ */
+
+/**
  * A session as the server sends it. Unknown values are absent.
  * @typedef {object} Session
  * @property {string} sessionId

@@ -103,6 +103,18 @@ test("a list that the server made before an event does not undo it", () => {
   assert.deepEqual(ids(roster), ["", "a", "b", ""]);
 });
 
+test("it is told how far transcripts are read, and that they are switched off", () => {
+  const roster = new Roster();
+  assert.equal(roster.reading, "unknown");
+  for (const [reading, wanted] of [
+    [{ files: 2, done: 1 }, { files: 2, done: 1 }],
+    [null, "off"],
+  ]) {
+    roster.load({ lastEventId: 1, reading, sessions: [] }, NOW);
+    assert.deepEqual(roster.reading, wanted);
+  }
+});
+
 test("two machines can have a session with the same id", () => {
   const both = ["one", "two"].map((machine) => session("a", "working", 0, { machine }));
   const roster = loaded(...both);
