@@ -38,11 +38,12 @@ const at = parts("sessions-");
 const page = {
 	filter: fromHash(location.hash, FIELDS),
 	isLoaded: false,
-	/** Cards that are drawn at most; the others come in later tasks. */
+	/** Cards that are drawn at most until `isWhole`; the others come in later tasks. */
 	most: SCREENFUL,
+	isWhole: false,
 	showsEnded: false,
-	/** The last sign of life of a pointer or a focus among the cards. */
-	touchedMs: 0,
+	/** Time of a pointer's or the focus's last move since `sort`. @type {number | undefined} */
+	touchedMs: undefined,
 	isPointed: false,
 	/** Count of the cards that pass the filter, as of the last drawing. */
 	shown: 0,
@@ -125,8 +126,8 @@ function release() {
 }
 
 function isHeld() {
-	const isTouched = page.isPointed || at.list.querySelector(":focus-visible");
-	return isTouched && Date.now() - page.touchedMs < REST_MS;
+	if (page.touchedMs === undefined || Date.now() - page.touchedMs >= REST_MS) return false;
+	return page.isPointed || at.list.querySelector(":focus-visible");
 }
 
 async function load() {
@@ -175,12 +176,12 @@ async function onReturn() {
 
 /** Draws the cards below the first ones, a screenful in a task. */
 async function drawRest() {
-	while (page.most < roster.all.length) {
+	while (!page.isWhole && page.most < roster.all.length) {
 		page.most += SCREENFUL;
 		flush();
 		await painted();
 	}
-	page.most = Infinity;
+	page.isWhole = true;
 }
 
 function onTick(now) {
@@ -225,7 +226,7 @@ function back() {
 
 /** Puts the sessions in order at once, and shows the first one. */
 function sort() {
-	page.touchedMs = 0;
+	page.touchedMs = undefined;
 	draw();
 	at.list.scrollTo(0, 0);
 	at.list.firstElementChild?.scrollIntoView({ block: "nearest" });
@@ -246,7 +247,8 @@ function draw() {
 	const shown = groups.flatMap(({ sessions }) => sessions);
 	const coloured = shown.flatMap(({ machine, project }) => [machine ?? "", project ?? ""]);
 	app.colors.assign([...new Set(coloured)].filter(Boolean));
-	cards.show(groups, Date.now(), context, page.most);
+	const most = page.isWhole ? roster.all.length : page.most;
+	cards.show(groups, Date.now(), context, most);
 	opened.show(filter.open, roster.get(filter.open));
 	page.shown = shown.length;
 	drawTools(names);
