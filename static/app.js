@@ -60,7 +60,7 @@ class App {
 	#alerts = new Alerts(
 		this.storage,
 		this.#at,
-		() => this.#waiting() !== undefined,
+		() => this.isSessionKnown,
 		(id) => this.session(id),
 	);
 	#views = Object.fromEntries(Object.entries(VIEWS).map(([name, view]) => [name, view(this)]));
@@ -94,7 +94,7 @@ class App {
 	async #start() {
 		try {
 			const positions = await Promise.all(Object.keys(this.#views).map(this.#load, this));
-			this.#stream.start(Math.min(...positions));
+			this.#stream.start(Math.min(...positions.filter((id) => id !== undefined)));
 		} catch {
 			this.onState("reconnecting");
 			setTimeout(() => this.#start(), RETRY_MS);
@@ -259,6 +259,10 @@ class App {
 
 	session(id) {
 		return this.#views.sessions.session?.(id);
+	}
+
+	get isSessionKnown() {
+		return this.#waiting() !== undefined;
 	}
 
 	statusOf(session) {

@@ -411,7 +411,7 @@ function drawChoices() {
 	drawSelect("project", (path, names) => brief(names.get(path)));
 	drawSelect("session", (session) => brief(shortId(session)));
 	const { status } = page.filter;
-	at.status.hidden = !status && app.statusOf() === undefined;
+	at.status.hidden = !status && !app.isSessionKnown;
 	at.status.value = status;
 	setAttr(at.status, "data-chosen", status !== "");
 }

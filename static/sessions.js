@@ -68,7 +68,7 @@ const view = {
 	onTick,
 	status,
 	waiting: () => (page.isLoaded && roster.all.length ? roster.count("waiting") : undefined),
-	session: (id) => (id === undefined ? roster.all[0] : roster.get(id)),
+	session: (id) => roster.get(id),
 	isWanted: () => roster.all.some(({ isLive }) => isLive),
 	actions: {
 		open: (button) => open(cards.idOf(button)),

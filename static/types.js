@@ -267,8 +267,8 @@ export {};
  * @property {(before?: Session, after?: Session) => void} onSession  tells of it, if that is wanted
  * @property {() => void} askHealth
  * @property {() => void} drawStatus
- * @property {(session?: string) => string | undefined} statusOf  a session's status, if it is
- *   known; without an id, that of any session
+ * @property {boolean} isSessionKnown  any is
+ * @property {(session: string) => string | undefined} statusOf  a session's status, if it is known
  * @property {(id: string) => Session | undefined} session  a session, if it is known
  * @property {{ q: string, machine: string, project: string, status: string }} shared  the part of
  *   the filter that all views have
@@ -281,7 +281,8 @@ export {};
  * A view of the page. Its button is `data-view=NAME`, its element `#NAME-view`.
  * @typedef {object} View
  * @property {string[]} types  of the events it takes, beside the server's notices and errors
- * @property {() => Promise<number>} start  loads the present state; gives the id of its last event
+ * @property {() => Promise<number | undefined>} start  loads the present state; gives the id of its
+ *   last event, unless the view needs none
  * @property {(event: LiveEvent) => void} onEvent
  * @property {() => void} onHealth  `health` has changed
  * @property {() => void} onHide  the page is hidden or left, or another view is shown

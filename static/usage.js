@@ -70,7 +70,7 @@ const today = (now = Date.now()) => dayOf(now, new Date(now).getTimezoneOffset()
 const view = {
 	types: TYPES,
 	// The sums are asked for when the view is shown.
-	start: async () => Infinity,
+	start: async () => undefined,
 	onEvent,
 	onHealth: drawState,
 	onHide: () => {},
