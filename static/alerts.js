@@ -52,8 +52,9 @@ export class Pauses {
 
 	/** Puts off what is to be told, and returns for how long. */
 	put(id, kind, now) {
-		const soonest = (this.#told.get(id) ?? -PAUSE_MS) + PAUSE_MS;
-		const dueMs = Math.max(now + SETTLE_MS, soonest);
+		const toldMs = this.#told.get(id);
+		const settledMs = now + SETTLE_MS;
+		const dueMs = toldMs === undefined ? settledMs : Math.max(settledMs, toldMs + PAUSE_MS);
 		this.#later.set(id, { kind, dueMs });
 		return dueMs - now;
 	}

@@ -34,8 +34,8 @@ export class Days {
 	#stack = { names: [], days: [], totals: [] };
 	/** @type {Words} */
 	#words = /** @type {any} */ ({});
-	/** The day that is pointed at, or has the focus. */
-	#day = "";
+	/** The day that is pointed at, or has the focus. @type {string | undefined} */
+	#day;
 
 	/** @param {Record<string, any>} at  the table `days`, its `readout`, `legend` and `axis` */
 	constructor(at) {
@@ -108,12 +108,15 @@ export class Days {
 		this.#rows.get(days[next].day).button.focus();
 	}
 
-	/** Tells the values of a day; by default, of the one that is chosen, or of all. */
-	#point(day = "") {
+	/**
+	 * Tells the values of a day; by default, of the one that is chosen, or of all.
+	 * @param {string} [day]
+	 */
+	#point(day) {
 		this.#day = day;
 		const { chosen, format, labelOf, colorOf } = this.#words;
 		const { days, names, totals } = this.#stack;
-		const found = days.find((it) => it.day === (day || chosen));
+		const found = days.find((it) => it.day === (day ?? chosen));
 		const values = found?.values ?? totals;
 		const total = values.reduce((sum, value) => sum + value, 0);
 		const label = found ? dayName(found.day) : `${days.length} days`;

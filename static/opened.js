@@ -325,12 +325,11 @@ export class Opened {
 	async #record({ offset, bytes: size, agentId }) {
 		if (size > MOST_BYTES) return { problem: `${bytes(size)} are too long for this page.` };
 		const read = (agent) => this.app.getText(this.#path(agent, `/${offset}`));
-		const text = await read(agentId)
-			.catch((error) => (agentId ? read("") : Promise.reject(error)))
-			.catch(({ status }) => status ?? 0);
-		if (typeof text === "string") return { text };
-		const isGone = text === 404;
-		return { problem: isGone ? "The record is not in the file any more." : "No answer." };
+		const found = read(agentId).catch((error) => (agentId ? read("") : Promise.reject(error)));
+		return found.then((text) => ({ text }), ({ status }) => {
+			const isGone = status === 404;
+			return { problem: isGone ? "The record is not in the file any more." : "No answer." };
+		});
 	}
 
 	async #agentWork(row, result) {

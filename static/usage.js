@@ -48,9 +48,10 @@ const page = {
 	state: "loading",
 	/** Time of the last event that changes the sums. */
 	newsMs: 0,
-	/** Time of the last answer, and the day in which it came. */
-	loadedMs: 0,
-	day: "",
+	/** Time of the last answer, and the day in which it came. @type {number | undefined} */
+	loadedMs: undefined,
+	/** @type {string | undefined} */
+	day: undefined,
 	/** As of the last drawing: count of the rows behind the tables, and the figures. */
 	shown: 0,
 	figures: "",
@@ -278,7 +279,7 @@ function drawSums(all) {
 	const { q, project, day } = page.filter;
 	const rows = all.filter(matcher({ q, project }, haystack));
 	const days = Number(page.choice.days);
-	const range = daysTo(page.day || today(), days);
+	const range = daysTo(page.day ?? today(), days);
 	const inRange = rows.filter((row) => row.day >= range[0]);
 	const chosen = range.includes(day) ? day : "";
 	drawFigures(rows, days);
@@ -297,7 +298,7 @@ function drawSums(all) {
 function drawFigures(rows, days) {
 	const counts = [...new Set([...FIGURES, days])].sort((a, b) => a - b);
 	const figures = counts.map((count) => {
-		const [first] = daysTo(page.day || today(), count);
+		const [first] = daysTo(page.day ?? today(), count);
 		const sum = sumOf(rows.filter((row) => row.day >= first));
 		const label = count === 1 ? "today" : `${count} days`;
 		const { tokens, responses } = sum;
