@@ -192,6 +192,8 @@ impl Transcript {
         } else {
             // A call that a crash left open has no result any more.
             self.end_turn(ts);
+            // It was the answer to something else.
+            self.text = None;
         }
         if !matches!(self.turn, Turn::Running { .. }) {
             self.turns += 1;

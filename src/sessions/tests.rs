@@ -146,6 +146,8 @@ fn a_turn_runs_from_the_prompt_to_the_end_of_the_answer() {
     let seen_now = seen(&session(&lines));
     assert_eq!((&seen_now["status"], &seen_now["since"]), (&json!("idle"), &json!(printed(10))));
     assert_eq!(seen_now["text"], "All tests pass.");
+    let next = seen(&session(&[&lines[..], &[prompt(12, "and now?")]].concat()));
+    assert_eq!((&next["prompt"], &next["text"]), (&json!("and now?"), &Value::Null));
     assert_eq!((&seen_now["prompt"], &seen_now["turns"]), (&json!("run the tests"), &json!(1)));
     lines.push(turn_end(11, 0));
     assert_eq!(seen(&session(&lines))["since"], printed(10));

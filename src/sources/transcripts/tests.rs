@@ -498,7 +498,9 @@ fn lasting(mut session: Value) -> Value {
     // Half a line is no change of the session.
     fields.remove("bytes");
     if fields["isLive"] == false {
-        ["status", "statusFrom", "since", "tools"].iter().for_each(|name| _ = fields.remove(*name));
+        for name in ["status", "statusFrom", "since", "tools", "endedMidTurn"] {
+            fields.remove(name);
+        }
         for agent in fields["agents"].as_array_mut().unwrap() {
             let agent = agent.as_object_mut().unwrap();
             ["status", "tool"].iter().for_each(|name| _ = agent.remove(*name));
