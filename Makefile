@@ -30,13 +30,15 @@ run: ## build and run it; make run ARGS="--port 0 --demo"
 test: test-rust test-page test-fleet ## run every test, and install what they need if possible
 	@test ! -s $(skipped) || awk -F '\t' -v tools= \
 	  '!tests[$$2]++ { n++ } !seen[$$1]++ { tools = tools (tools ? ", " : "") $$1 } \
-	  END { printf "%d test%s skipped; missing: %s\n", n, n == 1 ? " was" : "s were", tools }' $(skipped)
+	  END { printf "%d test%s skipped; missing: %s\n", n, n == 1 ? " was" : "s were", tools }' \
+	  $(skipped)
 
 test-rust: setup ## run the program's tests
 	$(CARGO) test --locked $(test_args)
 
 test-fleet: setup ## run the tests of the feature `fleet`, with a redis-server of their own
-	$(CARGO) test --locked --features fleet --bin claude-live --test it -- $(fleet_args) fleet sources::machines
+	$(CARGO) test --locked --features fleet --bin claude-live --test it -- \
+	  $(fleet_args) fleet sources::machines
 
 test-page: setup ## run the page's tests, in node and in Chromium
 	@# As the program's tests build it, which need not be done twice.
@@ -52,10 +54,11 @@ screenshots: setup ## renew the README's pictures, from the demo
 	tests/browser/run.sh screenshots
 
 bench: features = $(if $(findstring fleet,$(ARGS)),--features fleet)
-bench: dist ## print the table of figures; make bench ARGS="latency idle" for a part, "fleet" of the feature
+bench: dist ## print the table of figures; make bench ARGS="latency idle" for a part, or "fleet"
 	@# A thousand clients are four thousand sockets.
 	@ulimit -S -n $$(ulimit -H -n) 2>/dev/null || true; \
-	CLAUDE_LIVE=$(abspath $(dist)) $(CARGO) bench --locked --quiet $(features) --bench figures -- $(ARGS)
+	CLAUDE_LIVE=$(abspath $(dist)) \
+	  $(CARGO) bench --locked --quiet $(features) --bench figures -- $(ARGS)
 
 peers: ## install the programs that `make bench` compares with
 	benches/peers.sh
@@ -114,11 +117,13 @@ install: dist ## install it; make install PREFIX=~/.local for one user
 
 uninstall: ## remove what `make install` installed, with the same PREFIX
 	rm -f $(installed)/bin/claude-live $(installed)/share/man/man1/claude-live.1 \
-	  $(installed)/share/bash-completion/completions/claude-live $(installed)/share/zsh/site-functions/_claude-live \
+	  $(installed)/share/bash-completion/completions/claude-live \
+	  $(installed)/share/zsh/site-functions/_claude-live \
 	  $(installed)/share/fish/vendor_completions.d/claude-live.fish
 
 clean: ## remove what was built
 	$(CARGO) clean
 
 help: ## print this list
-	@sed --quiet --regexp-extended 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand --tabs=14
+	@sed --quiet --regexp-extended 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | \
+	  expand --tabs=14

@@ -40,7 +40,7 @@ const BURST_BYTES: usize = 64 * 1024;
 /// follows when it comes back.
 const LARGE_BYTES: usize = 1024 * 1024;
 
-/// How much is read at a time of what a client sends.
+/// Bytes that are read at a time from a client, and how often.
 const READ_BLOCKS: usize = 16;
 const READ_BYTES: usize = 256;
 
@@ -129,7 +129,7 @@ impl Due {
     }
 }
 
-/// What a stream does after it has waited.
+/// The next action of a stream after a wait.
 enum Next {
     Read,
     Ping,
@@ -212,7 +212,8 @@ impl Out<'_> {
     /// Sends one frame in bursts, as long as it is in memory.
     fn send_large(&self, event: Arc<Event>) -> io::Result<()> {
         let length = event.frame().len();
-        let (held, _) = (Arc::downgrade(&event), drop(event));
+        let held = Arc::downgrade(&event);
+        drop(event);
         let (before, after) = self.chunk(length);
         self.write_all(&mut [IoSlice::new(before.as_bytes())])?;
         for start in (0..length).step_by(BURST_BYTES) {

@@ -39,7 +39,7 @@ struct Paths {
 pub(crate) struct Reading {
     pub(crate) files: usize,
     pub(crate) done: usize,
-    /// Transcripts of the last so many hours are among them; 0 before the tree is scanned.
+    /// Transcripts of this many last hours are among them; 0 before the tree is scanned.
     #[serde(skip)]
     pub(super) hours: u32,
 }
@@ -81,8 +81,8 @@ impl Records {
         *self.reading.lock() = Some(reading);
     }
 
-    /// Returns how far transcripts are read; absent while they are not followed. More than is done
-    /// is to be read until the hours that were asked for are among them.
+    /// Returns how far transcripts are read; absent while they are not followed. `done` is less
+    /// than `files` until the requested hours are among them.
     pub(crate) fn reading(&self) -> Option<Reading> {
         let reading = (*self.reading.lock())?;
         let is_pending = reading.hours < self.wanted_hours();
@@ -246,6 +246,7 @@ fn event(line: &PageLine) -> Vec<u8> {
     let line = history::Line { bytes, len_bytes: *len_bytes, offset: *offset };
     history::draft(line).draft.json_without_id()
 }
+
 /// Whether a line has a record: a link in the place of a transcript can lead to any file, whose
 /// text is not given out.
 fn has_record(line: &[u8]) -> bool {

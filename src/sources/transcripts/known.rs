@@ -1,10 +1,9 @@
 //! The sessions that are known, their files and their states, as events in the hub.
 //!
 //! A session with a process, or one that was written lately, is followed: its files have tails and
-//! its state is folded. Of any other only the files are known, and the event that shows it, if it
-//! was asked for.
-//! Invariant: no clock and no sleep. What a record says is the business of `formats` and
-//! `sessions`.
+//! its state is folded. Of any other session only the files are known, and its event if a client
+//! requested sessions of that age.
+//! Invariant: no clock and no sleep. `formats` and `sessions` interpret the records.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
@@ -49,7 +48,7 @@ pub(super) struct Known {
     running: BTreeSet<Arc<str>>,
     started_at: Timestamp,
     hasher: RandomState,
-    /// What was reported last, and whether a status has changed since.
+    /// The state that was reported last, and whether a status has changed since.
     state: State,
     is_uncounted: bool,
     prices: Arc<Prices>,
@@ -78,7 +77,7 @@ pub(super) struct Followed {
     is_stale: bool,
 }
 
-/// What was published of a session.
+/// The state of a session that was published.
 #[derive(Clone, Copy)]
 pub(super) struct Shown {
     pub(super) status: Status,
@@ -86,7 +85,7 @@ pub(super) struct Shown {
     json_hash: u64,
     /// When it may be published again with the same status.
     due: Duration,
-    /// Without what its transcripts say, which were not read yet.
+    /// Without the state of its transcripts, which were not read yet.
     is_unread: bool,
 }
 
@@ -97,7 +96,7 @@ pub(super) struct KnownFile {
     pub(super) written_at: Timestamp,
     /// Lines that end behind this offset are published.
     pub(super) publish_from: u64,
-    /// Of them only those that are later, or tell no time: others were copied from elsewhere.
+    /// Of these, only records after this time or without one; older ones are copies.
     pub(super) publish_after: Option<Timestamp>,
     pub(super) newest: Option<Timestamp>,
     /// How much of it was read.
@@ -108,7 +107,7 @@ pub(super) struct KnownFile {
     is_unreadable: bool,
 }
 
-/// What a poll brought.
+/// The outcome of a poll.
 #[derive(Default)]
 pub(super) struct Taken {
     /// Lines that were written while the program runs.
@@ -133,7 +132,7 @@ impl KnownSession {
         matches!(self.liveness, Liveness::Alive(_))
     }
 
-    /// Whether its own transcript is there, apart from those of subagents.
+    /// Whether its own transcript exists, apart from those of subagents.
     pub(super) fn has_transcript(&self, files: &HashMap<FileId, KnownFile>) -> bool {
         self.main.and_then(|file| files.get(&file)).is_some_and(|file| !file.is_gone)
     }
@@ -195,8 +194,8 @@ impl KnownFile {
         self.is_new(line) && record.is_published() && record.ts.is_none_or(is_later)
     }
 
-    /// After a rewrite every line that the tail gives out is new to it. Old records among them are
-    /// told by their times: those of the time before the start if the file was not read yet, and
+    /// After a rewrite every line that the tail returns is new to it. Their times separate the old
+    /// records: those of the time before the start if the file was not read yet, and
     /// all that were known if the tail recognised none.
     fn restart(&mut self, is_unknown: bool, has_caught_up: bool, started_at: Timestamp) {
         self.publish_from = 0;
@@ -334,7 +333,7 @@ impl Known {
         self.files.get(&file).map(|file| &file.session_id)
     }
 
-    /// Adds a file. If it was there before the program's start, its first `known_bytes` are not
+    /// Adds a file. If it existed before the program's start, its first `known_bytes` are not
     /// published; otherwise its records are, apart from those that were copied into it.
     pub(super) fn add(
         &mut self,
@@ -438,7 +437,7 @@ impl Known {
                     stale.insert(Arc::clone(&file.session_id));
                 }
                 Item::Found => {}
-                // A directory that is none is reported by the scan, once for all files in it.
+                // A path that is not a directory is reported by the scan, once for all its files.
                 Item::Unreadable { msg } if path.parent().is_some_and(Path::is_dir) => {
                     let path = path.to_string_lossy();
                     file.is_unreadable = true;
@@ -524,7 +523,7 @@ impl Known {
             return None;
         }
         let followed = entry.followed.as_ref()?;
-        // Half a state would claim what is not known. The registry's word is there at once.
+        // Half a state would be wrong. The registry's state is known at once.
         let is_behind = !followed.behind.is_empty();
         if is_behind && !is_alive {
             return None;
@@ -620,7 +619,7 @@ impl Known {
         *last
     }
 
-    /// Whether clients know that the session has ended, and nothing is left to tell of it.
+    /// Whether clients know that the session has ended, and no change is pending.
     pub(super) fn is_shown_ended(&self, id: &Arc<str>) -> bool {
         let entry = self.sessions.get(id).filter(|entry| !entry.is_behind());
         let shown = entry.and_then(|entry| entry.shown);
