@@ -73,7 +73,7 @@ pub(super) const USAGE_COMMAND: &str = "usage";
 
 /// The options of `claude-live usage` alone.
 const USAGE: Group = Group {
-    title: "With `usage`, which prints tokens and cost and exits",
+    title: "Options of `claude-live usage`, which prints tokens and cost",
     options: &[
         Opt {
             name: "--days",
@@ -117,14 +117,14 @@ pub(super) const GROUPS: &[Group] = &[
             option(
                 "--no-transcripts",
                 Value::Absent,
-                "follow the prompts alone, not the agents' sessions",
+                "follow only the prompts, not the agents' sessions",
             ),
             option(
                 "--prices",
                 Value::File("FILE"),
-                "prices of models, as in LiteLLM's\n\
-                 model_prices_and_context_window.json; otherwise those\n\
-                 that claude-live was built with",
+                "prices of models, in the format of LiteLLM's\n\
+                 model_prices_and_context_window.json; by default the\n\
+                 built-in prices",
             ),
             Opt {
                 name: "--poll",
@@ -201,14 +201,14 @@ pub(super) const GROUPS: &[Group] = &[
             option(
                 "--publish-types",
                 Value::Other("T,T"),
-                "publish these types of events alone; by default all but\n\
+                "publish only these types of events; by default all but\n\
                  transcript.append",
             ),
-            option("--mask-secrets", Value::Absent, "mask secrets in what is published"),
+            option("--mask-secrets", Value::Absent, "mask secrets in published events"),
             option(
                 "--from",
                 Value::Other("URL"),
-                "show the machines that publish there, instead of a\n\
+                "show the machines that publish to URL, instead of a\n\
                  directory",
             ),
             option(
