@@ -1,11 +1,16 @@
 //! Errors that keep the program from starting, or end it.
+//!
+//! All are one enum, so that messages have one manner: lower case, the operand in backticks, the
+//! expected value, the cause last.
+//! Invariant: no exit code; `main` chooses it. Errors of a request or of a followed file are not
+//! here: they are answers and notices.
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// See the module. `main` chooses the exit code.
+/// See the module.
 #[derive(Debug)]
 pub(crate) enum Error {
     /// The command line is wrong. The message names the value and says what is expected.
@@ -33,7 +38,7 @@ pub(crate) enum Error {
         path: PathBuf,
         cause: String,
     },
-    /// The name of the host cannot be that of a machine.
+    /// The host's name is not a valid machine name.
     #[cfg(feature = "fleet")]
     Machine(String),
     Demo(io::Error),
@@ -75,8 +80,8 @@ impl fmt::Display for Error {
             #[cfg(feature = "fleet")]
             Error::Machine(name) => write!(
                 f,
-                "the host's name `{name}` cannot be that of a machine; use --machine with letters, \
-                 digits, `.`, `_` and `-`"
+                "host name `{name}` is not a valid machine name; set --machine to at most 64 \
+                 letters, digits, `.`, `_` and `-`"
             ),
             Error::Demo(cause) => write!(f, "cannot start the demo: {cause}"),
             Error::Signals(cause) => write!(f, "cannot handle signals: {cause}"),

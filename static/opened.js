@@ -35,9 +35,9 @@ const RETRY_MS = 1_000;
 const EVER = "/api/claude/sessions?limit=1&hours=876000";
 /** Matches that are enough for a click. */
 const ENOUGH = 50;
-/** In this time an observer tells of a change. */
+/** An observer reports a change within this time. */
 const FRAMES_MS = 100;
-/** The server gives no longer one. */
+/** The longest record that the server reads. */
 const MOST_BYTES = 16 * 1024 * 1024;
 /** Of a project's path. */
 const PATH_CHARS = 1_000;
@@ -150,7 +150,7 @@ export class Opened {
 		this.#state = answer.records ? "idle" : answer.status === 404 ? "unknown" : "failed";
 		if (answer.records) this.#prepend(answer);
 		this.#drawNote();
-		// The start can be in sight still; the observer tells it after the next frame.
+		// The start can still be in sight; the observer reports it after the next frame.
 		setTimeout(() => this.#onSight(this.#isStartInSight), FRAMES_MS);
 	}
 
@@ -202,7 +202,7 @@ export class Opened {
 		else this.#toEnd();
 	}
 
-	/** What is above the timeline has grown, or the window has another size. */
+	/** Called when the elements above the timeline grow, or the window is resized. */
 	#onResize() {
 		if (this.#wasAtEnd && !this.#words) this.#toEnd();
 	}
@@ -323,12 +323,12 @@ export class Opened {
 
 	/** Reads a whole record. In files of 2025 subagents' records are in their session's file. */
 	async #record({ offset, bytes: size, agentId }) {
-		if (size > MOST_BYTES) return { problem: `${bytes(size)} are too long for this page.` };
+		if (size > MOST_BYTES) return { problem: tooLong(size) };
 		const read = (agent) => this.app.getText(this.#path(agent, `/${offset}`));
 		const found = read(agentId).catch((error) => (agentId ? read("") : Promise.reject(error)));
 		return found.then((text) => ({ text }), ({ status }) => {
 			const isGone = status === 404;
-			return { problem: isGone ? "The record is not in the file any more." : "No answer." };
+			return { problem: isGone ? "The record is no longer in the file." : "No answer." };
 		});
 	}
 
@@ -349,7 +349,7 @@ export class Opened {
 		return list;
 	}
 
-	/** Returns the subagent that a call started: the session's state tells it, else the result. */
+	/** Returns the subagent that a call started, by the session's state, else by the result. */
 	#agentId({ toolUseId }, result) {
 		const { agents = [] } = this.#session ?? {};
 		const agent = agents.find((it) => toolUseId && it.toolUseId === toolUseId);
@@ -371,7 +371,7 @@ export class Opened {
 		const texts = {
 			reading: "Reading…",
 			failed: "The server did not answer.",
-			unknown: "There is no transcript of this session: it was deleted, or it is too old.",
+			unknown: "No transcript of this session: it was deleted, or is too old.",
 			deleted: "The session was deleted.",
 			elsewhere: `Its records are on ${this.#machine}: open the page there.`,
 			idle: isBeginning ? "The session begins here." : this.#words ? searched : "",
@@ -434,6 +434,10 @@ export class Opened {
 		row.querySelector(".open").focus();
 		return true;
 	}
+}
+
+function tooLong(size) {
+	return `The record has ${bytes(size)}; the page shows at most ${bytes(MOST_BYTES)}.`;
 }
 
 function headFigures(session, now) {

@@ -304,9 +304,9 @@ function readingWords() {
 
 function silenceWords() {
 	const silent = roster.machines.filter(({ isSilent }) => isSilent);
-	const words = ({ name, heardAt }) =>
-		`${brief(name)} is silent since ${heardAt ? clock(Date.parse(heardAt)) : "ever"}`;
-	return silent.map(words).join(" · ");
+	const words = ({ heardAt }) =>
+		heardAt ? `has been silent since ${clock(Date.parse(heardAt))}` : "has never reported";
+	return silent.map((machine) => `${brief(machine.name)} ${words(machine)}`).join(" · ");
 }
 
 /** @param {Types.Health} health */

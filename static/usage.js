@@ -57,7 +57,7 @@ const page = {
 	figures: "",
 	/** @type {Map<string, string>} Names of projects. */
 	names: new Map(),
-	/** Older sessions were asked for, for their titles. */
+	/** Older sessions were requested, for their titles. */
 	hasOlder: false,
 	/** @type {Map<string, Types.Session>} */
 	older: new Map(),
@@ -70,7 +70,7 @@ const today = (now = Date.now()) => dayOf(now, new Date(now).getTimezoneOffset()
 /** @type {Types.View} */
 const view = {
 	types: TYPES,
-	// The sums are asked for when the view is shown.
+	// The sums are requested when the view is shown.
 	start: async () => undefined,
 	onEvent,
 	onHealth: drawState,
@@ -364,7 +364,7 @@ function stateWords() {
 	return notes;
 }
 
-/** Returns why there is no figure, unless there are some. */
+/** Returns the reason and advice if no figure is shown. */
 function emptyWords() {
 	const { usage, state } = page;
 	const switchOn = "Start claude-live without --no-transcripts.";
@@ -373,7 +373,7 @@ function emptyWords() {
 		return ["Each machine counts its own tokens", "Open the page of its own claude-live."];
 	if (state === "off") return ["Transcripts are switched off", switchOn];
 	if (!usage && state !== "failed") return undefined;
-	if (!usage) return ["No answer from the server", "It is asked again."];
+	if (!usage) return ["No answer from the server", "Retrying."];
 	if (page.shown) return undefined;
 	if (isFiltered() && usage.rows.length) return ["Nothing matches", ""];
 	if (usage.partial) return ["No usage yet", "The newest transcripts are read first."];

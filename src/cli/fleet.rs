@@ -101,8 +101,7 @@ pub(super) fn check(args: &Args, demo: bool) -> Result<(), Error> {
     let together = |one: &str, other: &str| {
         Err(Error::Usage(format!("`{one}` cannot be combined with `{other}`")))
     };
-    let without =
-        |one: &str| Err(Error::Usage(format!("`{one}` has a use with `--publish` alone")));
+    let without = |one: &str| Err(Error::Usage(format!("`{one}` requires `--publish`")));
     if fleet.from.is_some() {
         let is_given = [
             ("--publish", fleet.publish.is_some()),
@@ -127,7 +126,7 @@ pub(super) fn check(args: &Args, demo: bool) -> Result<(), Error> {
     }
     if fleet.password_file.is_some() && fleet.publish.is_none() && fleet.from.is_none() {
         return Err(Error::Usage(
-            "`--redis-password-file` has a use with `--publish` or `--from` alone".to_owned(),
+            "`--redis-password-file` requires `--publish` or `--from`".to_owned(),
         ));
     }
     Ok(())
@@ -204,7 +203,7 @@ mod tests {
             &["--from=redis://h", "--publish=redis://h"],
             "`--from` cannot be combined with `--publish`",
         );
-        check(&["--machine=a"], "`--machine` has a use with `--publish` alone");
+        check(&["--machine=a"], "`--machine` requires `--publish`");
         let error = run(&["--publish=redis://h", "--publish-types=x"]).unwrap_err();
         assert!(error.starts_with("--publish-types `x`: expected one or more of "), "{error}");
         let error = parse(["--from", "-"], Environment::default()).unwrap_err().to_string();

@@ -1,14 +1,13 @@
 //! Publishes the hub's events to the stream of this machine in Redis.
 //!
-//! A reader of the hub like any stream. The id of an entry is the event's, and Redis refuses an id
-//! that is not above the last one: an event that is sent again, because a reply was lost or the
-//! program was restarted, is in the stream once. Where the stream ends is read after each break.
-//!
+//! Reads the hub like any stream. The id of an entry is the event's, and Redis refuses an id that
+//! is not above the last one: an event that is sent twice, because a reply was lost or the program
+//! was restarted, is in the stream once. The end of the stream is read after each break.
 //! One publisher at a time owns a machine's name, by a lock that expires. A lock whose time runs
-//! down is left over from a run that crashed, and is waited for; one that is renewed belongs to a
-//! second publisher, and this one stops.
-//! Known weakness: a file of the history that is rewritten while the program is down, so that none
-//! of its newest 1000 lines is the one published last, hides the lines that were written meanwhile.
+//! down is left over from a crash, and the publisher waits for it; a lock that is renewed belongs
+//! to a second publisher, and this one stops.
+//! Known weakness: if the history is rewritten while the program is down, so that none of its
+//! newest 1000 lines is the one published last, lines written meanwhile reach no running viewer.
 
 use std::convert::Infallible;
 use std::hash::{BuildHasher, RandomState};
@@ -49,7 +48,7 @@ const CUT_BYTES: usize = 4 * 1024;
 /// The time between two looks at the lock of another.
 const LOCK_PERIOD: Duration = Duration::from_secs(1);
 
-/// What is published, and where.
+/// The events to publish, and the place.
 pub(crate) struct Options {
     pub(crate) address: Address,
     pub(crate) machine: String,
@@ -67,13 +66,13 @@ pub(crate) struct Publisher {
     health: Arc<Health>,
     /// The id before the first one of this run.
     start: u64,
-    /// The newest id of the lines that were there at the start.
+    /// The newest id of the history lines that were read at the start.
     lines_end: u64,
     /// The newest event that Redis has, or `start`.
     position: u64,
     /// The last entry of this run that may be in the stream; 0 before the first is sent.
     sent_entry: u64,
-    /// Added to an event's id it is the entry's: 0, unless the clock was set back between two runs.
+    /// Offset from event id to entry id: 0, unless the clock was set back between two runs.
     shift: u64,
     /// The newest entry of the stream.
     last_entry: u64,
@@ -109,8 +108,8 @@ enum Target {
 type Owner = (String, i64);
 
 impl Publisher {
-    /// Publishes what the hub gets from now on and the lines of the history that it has got, of a
-    /// run whose first id is `first_id`. Tells once that it does.
+    /// Publishes new hub events and the known history lines of the run that starts at `first_id`,
+    /// and one notice that says so.
     pub(crate) fn new(
         options: Options,
         first_id: u64,
@@ -139,7 +138,7 @@ impl Publisher {
             "fleet.publishing",
             format!(
                 "prompts and what agents do are published to `{redis}` as machine `{}`{masked}; \
-                 all that can read that Redis can read them",
+                 everyone with access to that Redis can read them",
                 publisher.options.machine
             ),
         );
@@ -149,7 +148,7 @@ impl Publisher {
     /// Publishes until the hub is closed, or until another publisher has the machine's name.
     pub(crate) fn run(mut self) {
         let mut types = self.options.types.clone();
-        // What is lost is told whatever is published.
+        // Loss notices are published for any filter.
         types.push(EventType::Notice);
         let filter = Filter { types: Some(types), session: None };
         let mut subscription = self.hub.subscribe(Some(self.start), filter);
@@ -214,7 +213,7 @@ impl Publisher {
             self.health.fleet.set_state(State::Waiting);
             if is_first {
                 let machine = &self.options.machine;
-                log::info(format_args!("`{owner}` publishes as `{machine}`, or did: waiting"));
+                log::info(format_args!("waiting for machine name `{machine}`, held by `{owner}`"));
             }
             seen = Some((owner, left_ms));
             if !rests(subscription, LOCK_PERIOD) {
@@ -224,7 +223,7 @@ impl Publisher {
         Ok(())
     }
 
-    /// Finds out up to where Redis has the events, and sends the lines of the start that it lacks.
+    /// Reads the last id in Redis, and sends the history lines of the start that Redis lacks.
     fn resume(&mut self, redis: &mut Connection) -> Result<(), End> {
         let last = last_entry(redis, &self.keys.events)?;
         if last < self.last_entry {
@@ -244,8 +243,8 @@ impl Publisher {
         Ok(())
     }
 
-    /// Sends the lines that were there at the start: to the stream those after the one that was
-    /// published last, by an earlier run.
+    /// Sends the history lines that were read at the start. Those after the line that an earlier
+    /// run published last go to the stream.
     fn send_lines(&mut self, redis: &mut Connection) -> Result<(), End> {
         let mut lines = self.hub.backlog(RING_EVENTS).events;
         lines.retain(|line| line.id() <= self.lines_end);
@@ -324,7 +323,7 @@ impl Publisher {
         let _ = command.arg(RELEASE).arg(1).arg(&self.keys.lock).arg(&self.token).exec(redis);
     }
 
-    /// Reports that Redis is there, and tells it if it was not.
+    /// Reports that Redis is available, with a notice if it was not before.
     fn succeed(&mut self) {
         self.health.fleet.set_state(State::Connected);
         if std::mem::take(&mut self.is_unavailable) {
@@ -333,7 +332,7 @@ impl Publisher {
         }
     }
 
-    /// Reports that Redis cannot be used, and tells it once.
+    /// Reports that Redis is unavailable, with one notice.
     fn fail(&mut self, cause: &str) {
         self.health.fleet.set_state(State::Unavailable(cause.to_owned()));
         if !std::mem::replace(&mut self.is_unavailable, true) {
@@ -368,7 +367,7 @@ impl Publisher {
     }
 }
 
-/// Returns a name for this run, which tells a person where it is.
+/// Returns a name for this run by which a person can find it.
 fn token() -> String {
     let number = RandomState::new().hash_one(process::id());
     format!("process {} on {}, run {number:016x}", process::id(), host_name())

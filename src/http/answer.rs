@@ -83,9 +83,9 @@ impl Refusal {
         Refusal { status, code, message: message.into() }
     }
 
-    /// There is nothing at a path.
+    /// The path leads to no answer.
     pub(crate) fn not_found(path: &str) -> Refusal {
-        Refusal::new(404, "not_found", format!("there is nothing at `{path}`"))
+        Refusal::new(404, "not_found", format!("path `{path}` not found"))
     }
 
     /// All places are taken.

@@ -1,4 +1,7 @@
 //! Tokens and cost, as JSON or as CSV.
+//!
+//! While transcripts are still being read, JSON has the sums so far, and CSV is refused with 503.
+//! Invariant: only a request for usage starts the reading; a scrape of `/metrics` does not.
 
 use jiff::Timestamp;
 
@@ -9,7 +12,7 @@ use super::encoding;
 use super::head::Head;
 use super::query;
 
-/// Answers with the sums of what is read so far. The first request has the transcripts read.
+/// Answers with the sums of what is read so far. The first request starts the reading.
 pub(super) fn answer(
     head: &Head,
     usage: Option<&Usage>,
@@ -17,7 +20,7 @@ pub(super) fn answer(
 ) -> Result<Answer, Refusal> {
     let query = query::usage(head)?;
     let usage = usage.ok_or_else(|| {
-        let message = "tokens are read from transcripts, which --no-transcripts leaves alone";
+        let message = "usage needs transcripts; start without --no-transcripts";
         Refusal::new(404, "no_transcripts", message)
     })?;
     let report = usage.report(&query, now).map_err(|error| {
@@ -26,7 +29,7 @@ pub(super) fn answer(
     if !wants_csv(head) {
         return Ok(Answer::json(report.json()));
     }
-    // A table has no place to say that it is a part.
+    // A table cannot say that it is partial.
     if report.is_partial() {
         let message = "the transcripts are still being read; try again later, or ask for JSON";
         return Err(Refusal::new(503, "usage_partial", message));
@@ -41,7 +44,7 @@ fn wants_csv(head: &Head) -> bool {
         .is_some_and(|csv| csv > 0.0 && weight("application/json").is_none_or(|json| csv >= json))
 }
 
-/// Adds the tokens and the cost of models to other metrics. Has nothing read.
+/// Adds the tokens and the cost of models to other metrics.
 pub(super) fn with_metrics(mut metrics: Vec<u8>, usage: Option<&Usage>) -> Vec<u8> {
     metrics.extend(usage.map(Usage::metrics).unwrap_or_default());
     metrics

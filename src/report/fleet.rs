@@ -1,5 +1,5 @@
-//! What `GET /healthz` and the list of sessions report of a fleet: how publishing goes, or when
-//! each machine was last heard of.
+//! The state of a fleet, for `GET /healthz` and the list of sessions: the connection of a
+//! publisher, or when each machine last reported.
 //!
 //! Invariant: observes and controls nothing; an address here has no password.
 
@@ -37,9 +37,9 @@ pub(crate) enum State {
     Connected,
     /// Another publisher has the machine's name, or had it until a moment ago.
     Waiting,
-    /// It is tried again.
+    /// The connection is retried.
     Unavailable(String),
-    /// It is not tried again.
+    /// The connection is not retried.
     Refused(String),
 }
 
@@ -48,7 +48,7 @@ pub(crate) enum State {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Machine {
     pub(crate) name: String,
-    /// Absent if it never was.
+    /// Absent if the machine has never reported.
     #[serde(serialize_with = "print_optional_time")]
     pub(crate) heard_at: Option<Timestamp>,
     pub(crate) is_silent: bool,

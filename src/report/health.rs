@@ -204,8 +204,10 @@ impl Counters {
             counter("eventsPublished", load.events_published, "Events that were published."),
             counter("resyncs", self.resyncs.get(), "Times that a stream could not be resumed."),
             gauge("connections", load.connections as u64, "Connections that are open."),
-            counter("droppedStreams", self.dropped_streams.get(), "Streams with a stalled client."),
-            counter("refusedConnections", load.refused_connections, "Clients without a place."),
+            counter("droppedStreams", self.dropped_streams.get(),
+                "Streams closed because the client stopped reading."),
+            counter("refusedConnections", load.refused_connections,
+                "Connections and streams refused at the limit."),
         ]
     }
 }

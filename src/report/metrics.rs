@@ -27,7 +27,7 @@ impl Metrics {
         writeln!(self.0, "{name} {value}").expect("writing to a string does not fail");
     }
 
-    /// Adds numbers under one name, told apart by labels.
+    /// Adds numbers under one name, distinguished by labels.
     pub(crate) fn add_labelled<'a, const LABELS: usize, Value: Display>(
         &mut self,
         name: &str,

@@ -1,4 +1,4 @@
-//! What `GET /healthz` and `GET /metrics` report of transcripts and sessions.
+//! Counters and state of transcripts and sessions, for `GET /healthz` and `GET /metrics`.
 //!
 //! Invariant: observes and controls nothing, and never contains the text of a record.
 
@@ -21,7 +21,7 @@ pub(crate) struct Transcripts {
     pub(crate) records: Counter,
     /// Parts of lines that are not a record.
     pub(crate) malformed: Counter,
-    /// Types of records and blocks that are unknown, with how often they came.
+    /// How often each unknown type of record or block has come.
     unknown_types: Mutex<BTreeMap<String, u64>>,
     /// Absent while transcripts are not followed.
     state: Mutex<Option<State>>,
@@ -33,7 +33,7 @@ pub(crate) struct Transcripts {
 pub(crate) struct State {
     pub(crate) files: Files,
     pub(crate) sessions: Sessions,
-    /// Since when the session waits that has waited longest.
+    /// Start of the longest current wait; absent if no session waits.
     #[serde(serialize_with = "print_optional_time")]
     pub(crate) waiting_since: Option<Timestamp>,
 }
@@ -123,8 +123,8 @@ impl Transcripts {
         let statuses = statuses.map(|(status, count)| ([("status", status)], count));
         metrics.add_labelled("sessions", Kind::Gauge, help, statuses);
         if let Some(since) = waiting_since {
-            let help = "Since when the session waits that has waited longest, in seconds since \
-                1970; absent if none waits.";
+            let help = "Start of the longest current wait, in seconds since 1970; absent if no \
+                session waits.";
             let seconds = since.as_millisecond() as f64 / 1e3;
             metrics.add("waiting_since_timestamp_seconds", Kind::Gauge, help, seconds);
         }

@@ -68,7 +68,7 @@ impl History {
         }
     }
 
-    /// Reads what is there at the start: the backlog, of which no stream is told.
+    /// Reads the file at the start: its lines are the backlog, and notify no stream.
     pub(crate) fn seed(&mut self) {
         loop {
             self.poll(Duration::ZERO);
@@ -83,7 +83,7 @@ impl History {
         }
     }
 
-    /// Publishes what is new, one batch at most. Returns whether there is more.
+    /// Publishes new lines, one batch at most. Returns whether there is more.
     pub(crate) fn step(&mut self, now: Duration) -> bool {
         if self.batch.is_empty() {
             self.poll(now);
@@ -122,7 +122,7 @@ impl History {
                 self.hub.add(self.draft(&line));
             }
             tail::Item::Reset { reason, kept } => self.reset(reason, &kept),
-            tail::Item::Found => self.notice("history.found", "the history file is there now"),
+            tail::Item::Found => self.notice("history.found", "the history file was found"),
             tail::Item::Unreadable { msg } => {
                 self.hub.publish(fault(&self.health, "history.unreadable", msg, &self.path));
             }
@@ -137,11 +137,11 @@ impl History {
         let offsets: HashMap<u64, u64> = kept.iter().map(|kept| (kept.seq, kept.offset)).collect();
         self.hub.retain(SourceId::HISTORY, &offsets);
         let (reason, msg) = match reason {
-            Reason::Truncated => ("truncated", "the history file was cut or rewritten"),
-            Reason::Replaced => ("replaced", "another history file is in the place of the old one"),
+            Reason::Truncated => ("truncated", "the history file was truncated or rewritten"),
+            Reason::Replaced => ("replaced", "the history file was replaced"),
             Reason::Removed => ("removed", "the history file was removed"),
         };
-        let msg = format!("{msg}; {} of its known lines are still there", kept.len());
+        let msg = format!("{msg}; {} known lines kept", kept.len());
         log::info(&msg);
         let notice =
             Notice { kind: "history.reset", msg, reason: Some(reason), ..Notice::default() };

@@ -1,13 +1,11 @@
 //! The machines of a fleet as events in the hub.
 //!
-//! Reads the streams of all machines in Redis, new ones as they appear. The events get ids of the
-//! hub, and each names its machine. At the start, and when a machine appears, its newest prompts
-//! become the backlog, and its sessions are as Redis has them; its stream is read from there on.
-//!
-//! A machine that is silent is said to be, and its sessions are not shown as at work: they have the
-//! status `ended`, until it is heard of again.
-//! Invariant: an entry is read once, in order; an entry that was trimmed before it was read is told
-//! of, since each entry names the one before it.
+//! Reads the streams of all machines in Redis, and finds new ones. Each event gets an id of the hub
+//! and names its machine. At the start, and when a machine appears, its newest prompts become the
+//! backlog and its sessions come from Redis; its stream is read from there on. Sessions of a silent
+//! machine are reported as `ended` until it reports again.
+//! Invariant: an entry is read once, in order. Each entry names the one before it, so entries that
+//! were trimmed before they were read are noticed, and a notice reports them.
 //! Known weakness: if Redis loses a stream and the clock of its machine was set back too, the new
 //! entries have ids that were read already, and are skipped.
 
@@ -42,10 +40,10 @@ const READ_TIME: Duration = Duration::from_millis(500);
 /// The time between two reads: the entries of many machines are read together.
 const READ_PERIOD: Duration = Duration::from_millis(8);
 
-/// The most entries of one machine that a read gives: those of fifty take 10 MB.
+/// The most entries of one machine that a read returns: those of fifty machines take 10 MB.
 const READ_ENTRIES: usize = 100;
 
-/// Events after which the streams are told, and waited for if they are behind.
+/// Events after which streams are notified, and waited for if they lag.
 const BURST: usize = 250;
 
 /// The most prompts of a machine that appears later: those of the others stay in the backlog.
@@ -54,8 +52,7 @@ const LATE_PROMPTS: usize = 100;
 /// The time for connecting before the address is printed.
 const START_TIME: Duration = Duration::from_secs(1);
 
-/// A run of a publisher tells of its sessions within this time; those that it does not tell of are
-/// gone.
+/// Sessions that a publisher does not report within this time after its start are removed.
 const RUN_TIME: Duration = Duration::from_secs(30);
 
 /// Keys that a step of a scan looks at.
@@ -100,7 +97,7 @@ struct Machine {
     sessions: HashMap<String, u64>,
     /// The entry with which the publisher's run begins, until when sessions of earlier runs stay.
     run: Option<(u64, Instant)>,
-    /// An entry that cannot be read was told of.
+    /// A notice has reported an entry that cannot be read.
     is_malformed: bool,
 }
 
@@ -110,7 +107,7 @@ struct Heard {
     ts: Timestamp,
 }
 
-/// What a list of sessions is ordered by.
+/// The fields that order a list of sessions.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct SessionData<'a> {
@@ -142,7 +139,7 @@ impl Machines {
         }
     }
 
-    /// Reads what is there at the start, if Redis answers soon.
+    /// Reads the present state of all machines, if Redis answers within [`START_TIME`].
     pub(crate) fn seed(&mut self) {
         let seeded = connection::connect(&self.address, START_TIME).and_then(|mut redis| {
             redis.set_read_timeout(Some(TIMEOUT))?;
@@ -381,20 +378,20 @@ impl Machines {
         }
     }
 
-    /// Shows the sessions of a machine again that is heard of again.
+    /// Shows the sessions of a machine that reports again.
     fn wake(&mut self, redis: &mut Connection, name: &str) -> RedisResult<()> {
         let Some(machine) = self.machines.get_mut(name) else { return Ok(()) };
         machine.is_silent = false;
         let sessions: HashMap<String, String> =
             redis::cmd("HGETALL").arg(&machine.keys.sessions).query(redis)?;
-        self.tell("machine.heard", name, format!("machine `{name}` is heard of again"));
+        self.tell("machine.heard", name, format!("machine `{name}` reports again"));
         for (session, state) in &sessions {
             self.hub_session(name, session, state);
         }
         Ok(())
     }
 
-    /// Tells of machines that have become silent, and shows their sessions as not at work.
+    /// Publishes a notice for each machine that has become silent, and shows its sessions as ended.
     fn note_silence(&mut self) {
         let silent: Vec<(Arc<str>, Option<Heard>)> = self
             .machines
@@ -409,12 +406,11 @@ impl Machines {
             return;
         }
         for (name, heard) in &silent {
-            let since = heard.map_or("ever".to_owned(), |heard| print_time(heard.ts));
-            self.tell(
-                "machine.silent",
-                name,
-                format!("nothing is heard of `{name}` since {since}"),
-            );
+            let state = match heard {
+                Some(heard) => format!("has been silent since {}", print_time(heard.ts)),
+                None => "has never reported".to_owned(),
+            };
+            self.tell("machine.silent", name, format!("machine `{name}` {state}"));
         }
         for event in self.hub.sessions().events {
             let name = event.machine().filter(|name| silent.iter().any(|(it, _)| it == *name));
@@ -438,7 +434,7 @@ impl Machines {
         self.report();
     }
 
-    /// Removes the sessions of earlier runs that a run has not told of in its first time.
+    /// Removes the sessions of earlier runs that a new run has not reported within [`RUN_TIME`].
     fn end_runs(&mut self) {
         let now = Instant::now();
         for machine in self.machines.values_mut() {
@@ -486,7 +482,7 @@ impl Machines {
         }
     }
 
-    /// Tells of a machine, or of Redis without a name.
+    /// Logs and publishes a notice about a machine, or about Redis if the name is empty.
     fn tell(&self, kind: &'static str, machine: &str, msg: String) {
         log::warn(&msg);
         let machine = (!machine.is_empty()).then(|| machine.to_owned());
@@ -509,7 +505,7 @@ impl Machine {
             run: None,
             is_malformed: false,
         };
-        // One that is silent already need not be told of.
+        // Already silent: no notice.
         machine.is_silent = !machine.is_heard();
         machine
     }
@@ -669,7 +665,7 @@ mod tests {
 
     const TS: &str = "2026-01-01T12:00:00.000Z";
 
-    /// A viewer of one machine, which was heard of just now.
+    /// A viewer of one machine, which has just reported.
     fn machines() -> Machines {
         let nowhere = Path::new("/nowhere");
         let health = Arc::new(Health::new(nowhere, nowhere, Vec::new()));

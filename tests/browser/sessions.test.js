@@ -426,7 +426,7 @@ test("a session that is deleted leaves the list, and an open one says so", async
   await card(page, claude).waitFor({ state: "detached" });
   assert.ok(await (await row(page, "soon gone")).isVisible());
   await page.reload();
-  await page.locator("#sessions-before", { hasText: "There is no transcript" }).waitFor();
+  await page.locator("#sessions-before", { hasText: "No transcript of this session" }).waitFor();
   await page.keyboard.press("Escape");
   await page.locator("#sessions-empty").waitFor();
   unproblematic(page);

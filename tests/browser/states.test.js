@@ -83,7 +83,7 @@ test("a record that is too long for the page says so, and the others open", asyn
   const page = await tab(context, `${server.url}#sessions&open=${claude.id}`, { state: "" });
   const row = (text) => page.locator("#sessions-rows .line", { hasText: text });
   await row("far too long").click();
-  await page.locator(".detail", { hasText: "17.8 MB are too long for this page." }).waitFor();
+  await page.locator(".detail", { hasText: "The record has 17.8 MB; the page shows at most 16.8 MB." }).waitFor();
   await row("go").click();
   await page.locator(".detail .whole", { hasText: "go" }).waitFor();
   unproblematic(page);
