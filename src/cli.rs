@@ -2,8 +2,7 @@
 //! page.
 //!
 //! Invariant: knows nothing about the files that are followed, of the server only the hosts that
-//! `--allow-host` names, of the sums what can be asked of them, and of a fleet only addresses,
-//! names and types.
+//! `--allow-host` names, of usage only the query, and of a fleet only addresses, names and types.
 
 pub(crate) mod args;
 pub(crate) mod browser;

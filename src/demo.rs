@@ -140,7 +140,7 @@ impl Demo {
         step.at_ms < 0
     }
 
-    /// Plays the steps before second 0 of which this holds.
+    /// Plays the past steps that `is_due` accepts.
     fn play_past(&mut self, is_due: fn(&Script, &Step) -> bool) -> io::Result<()> {
         let now = Timestamp::now();
         let mut outcome = Ok(());
@@ -270,7 +270,7 @@ fn write(path: &Path, text: &str, options: &mut OpenOptions) -> io::Result<()> {
         .map_err(|error| at(path, &error))
 }
 
-/// Dates a file of the past: the age of a transcript tells whether its session has ended.
+/// Dates a file of the past: a session has ended if its transcript is old.
 fn set_modified(path: &Path, time: Timestamp) -> io::Result<()> {
     let file = File::options().append(true).open(path);
     file.and_then(|file| file.set_modified(SystemTime::from(time)))

@@ -27,11 +27,11 @@ const HEARTBEAT: Duration = Duration::from_secs(3);
 /// The time after which a publisher that gives no sign of life may be replaced.
 const LOCK_TIME: Duration = Duration::from_secs(10);
 
-/// A machine that was not heard of for so long is silent: longer than a restart after a crash
-/// waits for the lock.
+/// A machine that reports nothing for this long is silent. Exceeds [`LOCK_TIME`], for which a
+/// restart after a crash waits.
 pub(crate) const SILENCE: Duration = Duration::from_secs(15);
 
-/// The hash that has when each machine was last heard of, in milliseconds of Redis's clock.
+/// The hash with the time of each machine's last report, in milliseconds of Redis's clock.
 pub(crate) const MACHINES: &str = "claude-live:machines";
 
 /// The start of the keys of the streams.

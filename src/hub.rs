@@ -1,14 +1,11 @@
 //! The hub: keeps the newest events in memory and notifies the streams of new ones.
 //!
-//! Events have one sequence of ids and three topics, each with a retention of its own. A stream
-//! reads the topics that its filter needs, in the order of the ids.
-//!
-//! A subscriber has no queue of events. It has a position (the last id it read) and a channel of
-//! one token that says "there is more"; it reads on from its position. Joining, resuming and
-//! catching up are therefore one operation without a seam, and a subscriber that stalls costs its
-//! place and nothing else. An event is in the ring before any subscriber is notified, and a
-//! subscriber registers before it reads, so no event falls in between.
-//!
+//! Events have one sequence of ids and three topics, each with its own retention. A subscriber has
+//! no queue: it has a position, the last id it read, and a channel of one token that means "more".
+//! It reads the topics that its filter needs, in the order of the ids. Joining, resuming and
+//! catching up are therefore one operation, and a stalled subscriber costs only its place. An event
+//! is in the ring before a subscriber is notified, and a subscriber registers before it reads, so
+//! no event is missed in between.
 //! Invariant: `publish` never blocks. Under the locks there is no I/O, no JSON and no work that
 //! grows with an event's size; no thread holds both locks.
 
@@ -49,7 +46,7 @@ const UNSET_CLOCK_IDS: u64 = 1_000_000_000_000;
 
 /// Returns the first id of a run that starts now: the clock in microseconds, so that ids increase
 /// from run to run. If the clock was set back since the last run, the ids of clients are from the
-/// future, and they are told to read the backlog again.
+/// future, and a resync makes them read the backlog again.
 pub(crate) fn first_id(now: SystemTime) -> u64 {
     let since_1970 = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let clock = u64::try_from(since_1970.as_micros()).unwrap_or(MAX_FIRST_ID);
@@ -197,7 +194,7 @@ impl Hub {
         id
     }
 
-    /// Tells every subscriber that there is more to read.
+    /// Notifies every subscriber of new events.
     pub(crate) fn notify(&self) {
         for subscriber in self.subscribers.lock().by_key.values() {
             if let Some(waker) = &subscriber.waker {

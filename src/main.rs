@@ -241,7 +241,7 @@ fn show_fleet(
     wait(&site, &ended, signals)
 }
 
-/// Publishes to the Redis of a fleet, if that was asked for.
+/// Publishes to the Redis of a fleet if `--publish` is given.
 #[cfg(feature = "fleet")]
 fn publish(
     args: &Args,
@@ -301,7 +301,7 @@ fn alarm(name: &'static str, sender: &Sender<&'static str>) -> Alarm {
     Alarm { name, sender: sender.clone() }
 }
 
-/// Prints the address, and opens the page if that was asked for.
+/// Prints the address, and opens the page if `--open` is given.
 fn announce(args: &Args, address: SocketAddr) -> Result<(), Error> {
     print(&format!("listening on http://{address}/\n"))?;
     if !args.host.is_loopback() {
@@ -339,7 +339,7 @@ fn wait(
     }
 }
 
-/// Prints the tokens and the cost of everything that was asked for, without serving anything.
+/// Prints the tokens and the cost that the query selects, without serving.
 fn print_usage(table: &Table) -> Result<(), Error> {
     let prices = Arc::new(prices(table.prices.as_deref())?);
     if !table.claude_dir.is_dir() {
@@ -396,7 +396,7 @@ fn pause(more: bool, is_streaming: bool, poll: Duration) -> Duration {
 }
 
 fn write_demo(mut demo: Demo) -> Result<Worker, Error> {
-    // No one waits for its end: a demo that cannot write any more is still one to look at.
+    // The demo's end is not reported: the page stays usable when writing fails.
     let (sender, _) = bounded(1);
     worker::spawn(Alarm { name: "demo", sender }, move |now| {
         match demo.step(now) {

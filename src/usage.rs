@@ -1,13 +1,12 @@
 //! The tokens and the cost of every API response, each counted once over all files.
 //!
 //! Several records show the same response, and forks and resumed sessions copy records into other
-//! files. A response is told by `message.id` and `requestId`; a record without a message id counts
-//! by itself, told by its `uuid`. Of its records the one with the largest output counts. Its time,
-//! project and session are those of the record that is first in time; at the same time, of one
-//! whose file is of the session that the record names, then of the first path.
-//!
-//! Invariant: pure. The sums are those of the records that are there, in whatever order files were
-//! added, grew and were removed.
+//! files. `message.id` and `requestId` identify a response; a record without a message id counts by
+//! itself, by its `uuid`. The record with the largest output counts. Time, project and session are
+//! those of the earliest record; of several, of one in a file of the session that it names, then of
+//! the first path.
+//! Invariant: pure. The sums do not depend on the order in which files are added, grow and are
+//! removed.
 
 mod names;
 pub(crate) mod query;
@@ -243,7 +242,7 @@ impl Responses {
         &mut self.file_mut(FileNo(place.file)).entries[place.entry as usize]
     }
 
-    /// Returns the number by which a response is told, the same for records of the same response.
+    /// Returns the number that identifies a response, the same for all its records.
     fn key(&self, file: FileNo, offset: u64, counted: &Counted) -> u64 {
         let response = &counted.response;
         match (&response.message_id, &counted.uuid) {

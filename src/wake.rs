@@ -1,5 +1,4 @@
-//! Wakes a thread that sleeps: a channel of one token, whose end says that there is nothing more to
-//! wait for.
+//! Wakes a thread that sleeps: a channel of one token, which closes when nothing more will come.
 //!
 //! The thread parks instead of waiting in the channel, since a channel spins and yields the
 //! processor several times before it sleeps: that costs an idle poll more than its work, and a

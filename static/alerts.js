@@ -1,6 +1,6 @@
 /**
  * Desktop notifications: of sessions that wait, finish or fail, and of prompts.
- * A session has one in ten seconds at most; what comes meanwhile is told later if it is true still.
+ * A session has at most one in ten seconds; a later change is notified after that, if still true.
  * Invariant: nothing is notified while a tab of the page has the focus.
  */
 import { batch } from "./batch.js";
@@ -10,7 +10,7 @@ import { brief } from "./format.js";
 import { doing, hasFailed, keyOf, text, titleOf } from "./session.js";
 /** @import { Session } from "./types.js" */
 
-/** What a notification can be of, with the words of its choice and its body. */
+/** Kinds of notifications, with the words of their choice and their body. */
 const KINDS = {
 	waits: ["A session waits for me", "Waits for you"],
 	finished: ["A session has finished", "Finished"],
@@ -43,14 +43,14 @@ export function alertOf(before, after) {
 	return hasFailed(after) ? "failed" : "finished";
 }
 
-/** Chooses when a session is told of. */
+/** Chooses when a session is notified. */
 export class Pauses {
 	/** @type {Map<string, number>} Time of the last notification, by session. */
 	#told = new Map();
 	/** @type {Map<string, { kind: string, dueMs: number }>} By session. */
 	#later = new Map();
 
-	/** Puts off what is to be told, and returns for how long. */
+	/** Puts off a notification, and returns for how long. */
 	put(id, kind, now) {
 		const toldMs = this.#told.get(id);
 		const settledMs = now + SETTLE_MS;

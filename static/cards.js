@@ -55,7 +55,7 @@ export class Cards {
 	#cards = new Map();
 	/** @type {Map<string, any>} By status. */
 	#headings = new Map();
-	/** Cards that there is room for, while they are drawn. */
+	/** Cards that still fit, while they are drawn. */
 	#room = 0;
 	#colorChanges = 0;
 	#isRecolored = false;

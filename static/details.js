@@ -64,7 +64,7 @@ function replaceable(show, make, ...rest) {
 	return holder;
 }
 
-/** Returns a text whose end is folded if it is longer than so many characters. */
+/** Returns a text whose end is folded if it is longer than `chars` characters. */
 export function long(text, chars, make) {
 	if (text.length <= chars) return el("span", {}, make(text));
 	const show = el("button", { class: "link" }, `show all ${number(text.length)} characters`);

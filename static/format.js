@@ -61,15 +61,15 @@ export function dayName(day, kind = "full") {
 
 export const cannotRead = ({ path, msg }) => `Cannot read ${path}: ${msg}`;
 
-/** Claude Code's folder of a project's worktrees; it tells nothing about the project. */
+/** Claude Code's folder of a project's worktrees; its name does not identify the project. */
 const WORKTREES = /[\\/]\.claude[\\/]worktrees(?=[\\/])/;
 
 /** Splits a path of any operating system. */
 const segments = (path) => path.replace(WORKTREES, "").split(/[\\/]+/).filter(Boolean);
 
 /**
- * Returns a name for each path: its last segment, after the nearest folder that tells it from other
- * paths with that last segment.
+ * Returns a name for each path: its last segment, after the nearest folder that distinguishes it
+ * from other paths with that last segment.
  * @param {Iterable<string>} paths
  * @returns {Map<string, string>}
  */

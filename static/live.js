@@ -200,7 +200,7 @@ function lastVisitMs() {
 	return Date.now() - left < AWAY_MS ? page.leftMs : left || undefined;
 }
 
-/** While paused, more can wait than is shown; only a whole backlog tells which lines are gone. */
+/** While paused, more can wait than is shown; only a whole backlog shows which lines are gone. */
 function reach() {
 	return page.isPaused ? HELD : Math.max(FIRST, feed.items.filter(isHistory).length);
 }

@@ -86,7 +86,7 @@ export function statusWords(session) {
 }
 
 /**
- * What a session does now.
+ * The present activity of a session.
  * @typedef {{ label?: string, code?: string, text?: string, since?: string }} Doing
  */
 

@@ -21,11 +21,11 @@ const CHECK_MS = 5_000;
 const FIRST_RETRY_MS = 1_000;
 const LAST_RETRY_MS = 5_000;
 const HIDDEN_RETRY_MS = 30_000;
-/** A task delivers messages for so long, and leaves the others to the next. */
+/** A task delivers messages for this time, and leaves the others to the next. */
 const TASK_MS = 20;
-/** Beyond so many messages the browser waits, and with it the server. */
+/** Beyond this many waiting messages the browser stops reading, and so does the server. */
 const MOST_WAITING = 2_000;
-/** After so long without a connection the page calls the server offline. */
+/** After this time without a connection the page calls the server offline. */
 const OFFLINE_MS = 10_000;
 
 export class Stream {

@@ -5,7 +5,7 @@
 /** @import { Group, Measure, Stack, UsageRow } from "./types.js" */
 
 const DAY_MS = 86_400_000;
-/** Series that a chart tells apart; the rest is one more. */
+/** Series of a chart; the rest is one more. */
 const SERIES = 8;
 /** The name of that rest. No model and no project has it. */
 export const OTHER = "\0";
@@ -20,7 +20,7 @@ export function zone(minutes) {
 /** Returns the day of a time, as `2026-11-25`. @param {number} minutes  by `getTimezoneOffset` */
 export const dayOf = (ms, minutes) => new Date(ms - minutes * 60_000).toISOString().slice(0, 10);
 
-/** Returns so many days up to this one, the oldest first. @returns {string[]} */
+/** Returns `count` days up to this one, the oldest first. @returns {string[]} */
 export function daysTo(day, count) {
 	const first = Date.parse(day) - (count - 1) * DAY_MS;
 	return Array.from({ length: count }, (_, at) => dayOf(first + at * DAY_MS, 0));

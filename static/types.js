@@ -264,7 +264,7 @@ export {};
  * @property {(path: string) => Promise<string>} getText  the same, as it is spelled
  * @property {boolean} wantsNotifications
  * @property {(title: string, body: string) => void} notify  of a prompt, if that is wanted
- * @property {(before?: Session, after?: Session) => void} onSession  tells of it, if that is wanted
+ * @property {(before?: Session, after?: Session) => void} onSession  notifies, if that is wanted
  * @property {() => void} askHealth
  * @property {() => void} drawStatus
  * @property {boolean} isSessionKnown  any is

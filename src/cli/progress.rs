@@ -1,4 +1,7 @@
-//! A bar on a terminal that shows how far reading is.
+//! A progress bar for reading, on stderr.
+//!
+//! Invariant: writes to a terminal only, and removes the bar at the end, so that output in a file
+//! or a pipe is not changed.
 
 use std::io::{self, IsTerminal, Write};
 

@@ -1,4 +1,7 @@
-//! The signals that end the program, or make it read its token again.
+//! Receives the signals that end the program, or make it read its token again.
+//!
+//! Invariant: a thread waits for signals and sends them to `main`; none of this program's code runs
+//! in a signal handler.
 
 use std::thread;
 
@@ -9,9 +12,9 @@ use signal_hook::low_level::signal_name;
 
 use crate::error::Error;
 
-/// What a signal asks for.
+/// A request by a signal.
 pub(crate) enum Signal {
-    /// To read the token's file again.
+    /// Read the token file again.
     ReadAgain,
     End {
         name: &'static str,

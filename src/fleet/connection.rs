@@ -1,4 +1,7 @@
-//! A connection to Redis, on which no call takes longer than a bound.
+//! Connects to Redis.
+//!
+//! Invariant: a connection has timeouts for connecting, reading and writing, so a stalled Redis
+//! cannot block a thread for good.
 
 use std::fs;
 use std::path::Path;

@@ -14,8 +14,8 @@ redis.call('set', KEYS[1], ARGV[1], 'px', ARGV[2])
 local now = redis.call('time')
 redis.call('hset', KEYS[2], ARGV[3], string.format('%d%03d', now[1], math.floor(now[2] / 1000)))
 
--- Adds an entry. Returns whether it is new, or the error: an id that is not above the last one is
--- there already.
+-- Adds an entry. Returns whether it is new, or the error. An entry with an id that is not above the
+-- last one was added before.
 local function add(...)
   local id = redis.pcall('xadd', ...)
   if type(id) ~= 'table' then return true end

@@ -1,4 +1,9 @@
-//! Whether a process runs, as the operating system tells it.
+//! Whether a process runs, and since when, by the operating system.
+//!
+//! A process id can be used again, so the start of the process is compared too where the system has
+//! it (`/proc` on Linux).
+//! Invariant: sends no signal that a process receives.
+//! Known weakness: on other systems a new process with an old id is taken for the old one.
 
 #[cfg(target_os = "linux")]
 use std::fs::File;
@@ -8,7 +13,7 @@ use std::io::Read;
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
-/// A process, or that there is none.
+/// The state of a process id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Process {
     Absent,

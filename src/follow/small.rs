@@ -1,4 +1,7 @@
-//! Small files, read as a whole.
+//! Reads small files as a whole.
+//!
+//! Invariant: does not block on a FIFO or a device, and reads no more than the bound, even from a
+//! file that grows.
 
 use std::fs::{Metadata, OpenOptions};
 use std::io::Read;

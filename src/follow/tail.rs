@@ -1,14 +1,12 @@
-//! A tail follows one file that other programs append to, rewrite, rename, replace and remove. It
-//! returns the file's lines, each of them once.
+//! A tail follows one file that other programs append to, rewrite, rename, replace and remove, and
+//! returns each of its lines once.
 //!
-//! New bytes are told from old ones by the identity of the file, the read position and the bytes
-//! before it. Where these do not match, fingerprints of the lines decide.
-//! Invariant: no clock (the caller passes the time), no thread, no sleep, no printing, no knowledge
-//! of a line's meaning.
-//! Known weakness: content that comes and goes within 100 ms is not seen, nor is a rewrite that
-//! leaves the last 4 KiB in place. If a rewrite in place pauses for 100 ms or takes longer than a
-//! second, its later lines are repeated after the reset. A change through a memory map is seen with
-//! the next change of the file's times.
+//! The identity of the file, the read position and the bytes before it separate new bytes from old
+//! ones. If these do not match, fingerprints of the lines decide.
+//! Invariant: no clock (the caller passes the time), thread, sleep, printing or meaning of a line.
+//! Known weakness: misses content that comes and goes within 100 ms, and a rewrite that leaves the
+//! last 4 KiB in place. Repeats the later lines of a rewrite in place that pauses for 100 ms or
+//! takes longer than a second. Sees a change through a memory map when the file's times change.
 
 mod batch;
 mod comparison;
@@ -41,7 +39,7 @@ const TICK: Duration = Duration::from_secs(2);
 /// file and writing it anew, a program on a busy machine can pause for tens of milliseconds.
 const REST_TIME: Duration = Duration::from_millis(100);
 
-/// How long a rewrite that does not come to rest is waited for.
+/// The longest wait for a rewrite to come to rest.
 const REWRITE_TIME: Duration = Duration::from_secs(1);
 
 /// How long the path may lead nowhere before the file counts as removed: a program can replace a
@@ -230,7 +228,7 @@ impl Tail {
         self.state = state;
         match done {
             Ok(()) => self.recover(batch),
-            // The absence of a file is told by `Removed`, and waited for in silence.
+            // `Removed` has reported the absence; the tail waits for the file in silence.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => self.fail(&error, batch),
         }
@@ -452,7 +450,7 @@ impl Tail {
     ) -> io::Result<Option<Cursor>> {
         to.seen = file::signature(&to.file)?;
         let is_at_rest = to.rewrite.is_done(to.seen, now);
-        // The current file comes first, so that one comparison tells which of all its lines are
+        // The current file comes first, so that one comparison finds which of all its lines are
         // kept.
         if self.drain(from, now, batch) == Progress::Full {
             return Ok(None);

@@ -24,7 +24,7 @@ const SCAN_PERIOD: Duration = Duration::from_secs(5);
 /// the caller says: with 3,000 files that is a fiftieth of the work.
 const DEEP_SCAN_PERIOD: Duration = Duration::from_secs(60);
 
-/// Where polls are rare, they are so many polls apart, or that time.
+/// Where polls are rare, deep scans are this many polls apart, or this time.
 const DEEP_SCAN_POLLS: u32 = 3000;
 const MAX_DEEP_SCAN_PERIOD: Duration = Duration::from_secs(300);
 
@@ -34,7 +34,7 @@ const HURRIED_PERIOD: Duration = Duration::from_millis(200);
 /// Directories that a step of a scan visits, about a millisecond of work.
 const STEP_DIRS: usize = 16;
 
-/// A tail that is polled sometimes is due after so many polls of the others, or after that time.
+/// A tail that is polled sometimes is due after this many polls of the others, or after this time.
 const SOMETIMES_POLLS: u32 = 5;
 const MAX_SOMETIMES_PERIOD: Duration = Duration::from_millis(400);
 
@@ -50,8 +50,8 @@ const POLL_BYTES: usize = 256 << 10;
 /// How much a step reads of the files that have to catch up, apart from those that are due anyway.
 const CATCH_UP_BYTES: usize = 1 << 20;
 
-/// The cost of a file that has to catch up beside its bytes: opening it takes as long as reading so
-/// many.
+/// The cost of a file that has to catch up beside its bytes: opening it takes as long as reading
+/// this many.
 const FILE_BYTES: usize = 8 << 10;
 
 /// Names a file for as long as the program runs; from 1.
@@ -61,7 +61,7 @@ pub(crate) struct FileId(pub(crate) u32);
 /// A change in the tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// The file is new, was there at the first scan, or is back.
+    /// The file is new, existed at the first scan, or is back.
     Found {
         file: FileId,
     },
@@ -116,7 +116,7 @@ pub(crate) struct Polled<'a> {
     pub(crate) path: &'a Path,
     /// The items of the poll.
     pub(crate) batch: &'a mut Batch,
-    /// Whether the tail has read everything that was there when it was first polled.
+    /// Whether the tail has read everything that the file had at the first poll.
     pub(crate) has_caught_up: bool,
     /// Up to where the tail has read.
     pub(crate) read_bytes: u64,
@@ -294,7 +294,7 @@ impl Tails {
                 changes.extend(self.changes(items));
                 return changes;
             }
-            // Only a scan of everything tells a file that was moved from one that is gone.
+            // Only a scan of everything distinguishes a moved file from a removed one.
             let period =
                 (DEEP_SCAN_POLLS * self.period).clamp(DEEP_SCAN_PERIOD, MAX_DEEP_SCAN_PERIOD);
             let is_due = self.scans == 0 || now >= self.deep_scanned_at + period;

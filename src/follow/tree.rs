@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime};
 /// file times (FAT).
 const TICK: Duration = Duration::from_secs(2);
 
-/// What a caller follows.
+/// The kind of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Directory,
@@ -57,7 +57,7 @@ impl FileState {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Item {
-    /// The file is new, or was there at the first scan.
+    /// The file is new, or existed at the first scan.
     Appeared {
         path: PathBuf,
         state: FileState,
@@ -228,7 +228,7 @@ impl Dir {
             let entry = entry?;
             let name = entry.file_name();
             let below = relative.join(&name);
-            // What is gone since, or cannot be looked at, is as good as absent.
+            // Entries that were removed meanwhile, or cannot be looked at, count as absent.
             let Some(meta) = look(&entry, &below, accepts) else { continue };
             if meta.is_dir() && accepts(&below, Kind::Directory) {
                 dirs.insert(name);

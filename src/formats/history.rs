@@ -254,7 +254,7 @@ fn text_of(json: &str) -> Option<Cow<'_, str>> {
 }
 
 /// A JSON string in which half a surrogate pair (`"\ud83d"`, which JavaScript writes for a cut
-/// emoji) is U+FFFD instead of an error: serde_json allows them where bytes are asked for.
+/// emoji) is U+FFFD instead of an error: serde_json allows them in bytes.
 struct Text<'a>(Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Text<'de> {

@@ -20,7 +20,7 @@ const MAX_PATH_BYTES: usize = 500;
 /// The differences between two values.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Changes {
-    /// Those closest to the root, because totals are there and details below; then by position.
+    /// Those closest to the root, which has the totals, with details below; then by position.
     pub(crate) listed: Vec<ValueChange>,
     /// How many more there are.
     pub(crate) more: usize,

@@ -82,7 +82,7 @@ struct Rates {
     cache_write_hour: u128,
 }
 
-/// What changes the price of a response, beside its tokens.
+/// Terms that change the price of a response, beside its tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Terms {
     pub(crate) is_fast: bool,

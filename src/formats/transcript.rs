@@ -396,7 +396,7 @@ impl<'a> Record<'a> {
         Record { record_type, class, ts, blocks, keys }
     }
 
-    /// Whether a stream is told of the record, beside those who ask for all.
+    /// Whether streams and requests without `all=1` get the record.
     pub(crate) fn is_published(&self) -> bool {
         let is_readable = |block: &Block| match block {
             Block::Thinking { text } | Block::Text { text } => !text.is_empty(),
@@ -617,10 +617,10 @@ fn prompt<'a>(text: Words<'a>, keys: &Envelope) -> Block<'a> {
     Block::Prompt { text, is_queued }
 }
 
-/// Bytes of a text by which its kind is told.
+/// Characters at the start of a text that decide its kind.
 const MARK_CHARS: usize = 40;
 
-/// Tells who said a text of a `user` record; `None` for reminders.
+/// Returns the block of a text of a `user` record, by its author; `None` for reminders.
 fn said<'a>(words: Words<'a>, keys: &Envelope<'a>) -> Option<Block<'a>> {
     let start = words.excerpt(MARK_CHARS);
     let start = start.trim_start();

@@ -1,4 +1,8 @@
 //! The backlog: the newest history events as one JSON document, or older lines from the file.
+//!
+//! The hub holds the JSON of each event, so the newest are written without a copy.
+//! Invariant: `lastEventId` is read together with the events; a stream that begins after it misses
+//! and repeats nothing.
 
 use crate::hub::Hub;
 use crate::sources::records::{Older, Records};

@@ -1,4 +1,7 @@
 //! The socket that the server listens on.
+//!
+//! Its queue of pending connections is longer than the standard library's, so that clients that
+//! reconnect at the same time need not try again.
 
 use std::net::{SocketAddr, TcpListener};
 

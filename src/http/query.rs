@@ -1,4 +1,7 @@
-//! The values of a request's parameters. Each refusal names the value and what is expected.
+//! Parses the parameters of a request.
+//!
+//! Invariant: a value that is not valid is refused with 400, never replaced by the default; the
+//! message names the value and the expected form. Numbers that are too large are clamped.
 
 use std::ops::RangeInclusive;
 
@@ -12,7 +15,7 @@ use super::head::Head;
 /// Entries of a list when no limit is given.
 const DEFAULT_LIMIT: usize = 200;
 
-/// What a limit is clamped to; the hub holds no more prompts.
+/// The range that a limit is clamped to; the hub holds no more prompts.
 const LIMITS: RangeInclusive<usize> = 1..=RING_EVENTS;
 
 /// Hours of sessions when none are given.
@@ -52,7 +55,7 @@ pub(super) fn hours(head: &Head) -> Result<u32, Refusal> {
     Ok(hours.min(MAX_HOURS))
 }
 
-/// Returns what is asked of the sums of tokens: `days`, `tz` and `by`.
+/// Returns the usage query: `days`, `tz` and `by`.
 pub(super) fn usage(head: &Head) -> Result<usage::Query, Refusal> {
     let mut query = usage::Query::default();
     if let Some(text) = head.parameter("days") {

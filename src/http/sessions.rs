@@ -1,4 +1,8 @@
 //! Sessions as one JSON document, and the records of a session's transcript.
+//!
+//! Sessions come from the hub, whose JSON is written without a copy; records are read from the
+//! file, since a transcript can be too large for memory.
+//! Invariant: an id in a path is looked up, and never becomes part of a file name.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;

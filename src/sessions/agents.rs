@@ -1,4 +1,8 @@
 //! Subagents: the calls that start them, joined with their own transcripts.
+//!
+//! Either can come first, and a background subagent outlives its call, so both are kept and joined
+//! when a session is shown.
+//! Invariant: pure. A bounded number of calls; of more, ended ones are dropped first.
 
 use jiff::Timestamp;
 
@@ -6,7 +10,7 @@ use crate::formats::transcript::{AgentCall, AgentMeta, AgentResult};
 
 use super::fold::Transcript;
 
-/// The most calls that are kept; of more, ended ones are forgotten first.
+/// The most calls that are kept.
 const MAX_CALLS: usize = 100;
 
 /// A subagent by its own transcript.
@@ -75,7 +79,7 @@ impl Calls {
         });
     }
 
-    /// Takes the result of a call. `result` is asked for only if the call is one of these.
+    /// Takes the result of a call. `result` is called only if the call is one of these.
     pub(super) fn result(
         &mut self,
         tool_use_id: &str,

@@ -1,4 +1,8 @@
-//! The fold over the records of one transcript.
+//! The fold over the records of one transcript: facts, turn, open tools and the latest texts.
+//!
+//! A state that is folded record by record needs no second look at the file.
+//! Invariant: pure; no clock (times come from the records). Its size has a bound: texts are cut,
+//! and lists have a maximum.
 
 use std::collections::VecDeque;
 
@@ -37,7 +41,7 @@ pub(super) struct Transcript {
     pub(super) turns: u64,
     pub(super) compactions: u64,
     pub(super) tool_uses: u64,
-    /// Background subagents that run on after the turn, as its end told.
+    /// Background subagents that run on after the turn, by the record of its end.
     pub(super) pending_agents: u64,
     pub(super) started_at: Option<Timestamp>,
     pub(super) last_at: Option<Timestamp>,
@@ -45,7 +49,7 @@ pub(super) struct Transcript {
     pub(super) malformed: u64,
 }
 
-/// What records repeat about their session; the last one counts.
+/// Facts about the session that its records repeat; the last one counts.
 #[derive(Default)]
 pub(super) struct Facts {
     titles: [Option<String>; 4],
@@ -295,7 +299,7 @@ impl Facts {
     }
 }
 
-/// Sets a value that is there and differs, without copying one that is the same.
+/// Sets a value that is present and differs, without copying one that is the same.
 fn set(slot: &mut Option<String>, value: Option<std::borrow::Cow<str>>) {
     if let Some(value) = value
         && slot.as_deref() != Some(value.as_ref())

@@ -1,4 +1,7 @@
 //! The todo list of a session: written whole by `TodoWrite`, or task by task.
+//!
+//! A task has no id until the result of its call, so an entry is found by its call first.
+//! Invariant: pure; a bounded number of entries.
 
 use crate::formats::transcript::{Task, Todo, TodoState};
 
@@ -19,7 +22,7 @@ struct Entry {
 #[derive(PartialEq)]
 enum Key {
     Listed,
-    /// The call that creates the task, until its result tells the task's id.
+    /// The call that creates the task, until its result has the task's id.
     Call(String),
     Task(String),
 }

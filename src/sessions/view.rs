@@ -1,5 +1,8 @@
 //! A session as clients see it: its status by the source that is trusted most, and the rest of its
 //! state in at most 4 KiB of JSON.
+//!
+//! The bound keeps a list of hundreds of sessions small: texts and lists are shortened to fit.
+//! Invariant: pure; the caller passes the time. A field that is not known is absent.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -22,7 +25,7 @@ const MAX_PATH_BYTES: usize = 500;
 /// A session without a process has ended when nothing was written for so long.
 pub(crate) const SILENCE: SignedDuration = SignedDuration::from_mins(10);
 
-/// What is known of the session's process.
+/// The state of the session's process.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Liveness {
     /// Its entry is in the registry, and the process runs.
@@ -33,7 +36,7 @@ pub(crate) enum Liveness {
     Unknown,
 }
 
-/// What the source knows of the session's files.
+/// The session's files, as the source knows them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Files<'a> {
     /// When one of them was last written.
@@ -73,7 +76,7 @@ struct Judgement<'a> {
     is_shell: bool,
 }
 
-/// The JSON of a session, and what a list of sessions is ordered by.
+/// The JSON of a session, and the values that order a list of sessions.
 pub(crate) struct View {
     pub(crate) status: Status,
     pub(crate) since: Option<Timestamp>,
@@ -246,7 +249,7 @@ impl Session {
         }
     }
 
-    /// The size of the context window where a record told it, and it is not outgrown.
+    /// The size of the context window, if a record has it and the tokens fit.
     fn window(&self, tokens: u64) -> Option<u64> {
         self.main.facts.window.filter(|window| *window >= tokens)
     }

@@ -42,7 +42,7 @@ pub(crate) struct Statuses {
     tree: Tree,
     look_up: fn(u32) -> Process,
     files: BTreeMap<PathBuf, File>,
-    /// What was reported of each session.
+    /// The last report of each session.
     reported: HashMap<String, Liveness>,
     processes_due: Duration,
 }

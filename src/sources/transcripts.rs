@@ -34,8 +34,8 @@ use super::{Pacer, fault, recovered};
 use known::{Known, KnownSession};
 use place::Owner;
 
-/// What a tail of a transcript costs: a few KiB. Rewrites concern the last records, of which this
-/// many are recognised.
+/// Options of transcript tails, each of which takes a few KiB. Rewrites concern the last records,
+/// of which this many are recognised.
 const OPTIONS: Options = Options {
     newest: usize::MAX,
     fingerprints: 128,
@@ -56,14 +56,14 @@ const REGISTRY_PERIOD: Duration = Duration::from_millis(100);
 const LOOK_PERIOD: Duration = Duration::from_millis(500);
 const TIME_PERIOD: Duration = Duration::from_secs(1);
 
-/// Where polls are rare, a look is due after so many of them, or after that time.
+/// Where polls are rare, a look is due after this many of them, or after this time.
 const LOOK_POLLS: u32 = 5;
 const MAX_LOOK_PERIOD: Duration = Duration::from_secs(1);
 
 /// The time between two looks for sessions that have become too old.
 const SELECT_PERIOD: Duration = Duration::from_secs(30);
 
-/// After so many new lines the streams are told, and waited for if they are behind.
+/// After this many new lines streams are notified, and waited for if they lag.
 const BURST_LINES: usize = 500;
 
 /// A file that was written in this time is polled often, and after that sometimes while its session
@@ -99,7 +99,7 @@ pub(crate) struct Transcripts {
     look_due: Duration,
     time_due: Duration,
     select_due: Duration,
-    /// All files that were there at the start are known.
+    /// All files that existed at the start are known.
     is_scanned: bool,
     /// 0 before the first selection.
     hours: u32,
@@ -151,8 +151,8 @@ impl Transcripts {
         }
     }
 
-    /// Publishes what is new. Returns how long nothing is due, with `period` between two polls of
-    /// the files that are polled often.
+    /// Publishes the changes. Returns the time until the next step is due, with `period` between
+    /// two polls of the files that are polled often.
     pub(crate) fn step(&mut self, now: Duration, wall: Timestamp, period: Duration) -> Duration {
         let is_awaited = period < self.period || self.records.wanted_hours() > self.hours;
         // The history can be due more often.
@@ -240,7 +240,7 @@ impl Transcripts {
 
     fn scan(&mut self) {
         let changes = self.tails.scan(self.now);
-        // Before the scan counts as ended: the files that its last step found were there.
+        // Before the scan counts as ended: the files that its last step found existed at the start.
         self.apply(changes);
         if !self.is_scanned && self.tails.is_scanned() {
             self.is_scanned = true;
@@ -393,7 +393,7 @@ impl Transcripts {
         let entry = self.known.sessions.get(known.session_id());
         let is_alive = entry.is_some_and(KnownSession::is_alive);
         let agent_id = known.agent_id.as_deref();
-        // What a subagent that is at rest does next begins with a record of its session.
+        // An idle subagent resumes with a record of its session.
         let is_active =
             agent_id.is_none_or(|id| entry.is_some_and(|entry| entry.is_agent_in_turn(id)));
         let is_silent = entry.and_then(|entry| entry.written_at).is_none_or(|written_at| {
@@ -450,7 +450,7 @@ impl Transcripts {
         }
     }
 
-    /// Lets go of a session's state; its files stay known as long as they are there.
+    /// Drops a session's state; its files stay known as long as they exist.
     fn forget(&mut self, id: &Arc<str>, reason: &'static str) {
         self.known.hide(id, reason);
         self.registry.forget(id);

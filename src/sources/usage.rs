@@ -1,9 +1,9 @@
 //! The tokens of all responses, read from the transcripts once a client asks for them.
 //!
 //! Until then nothing is read and nothing is kept. From then on a thread of its own reads every
-//! transcript, the newest first, and afterwards what is appended: the sessions' tails tell which
-//! files have grown, and a scan finds the others. Each file is read from where its reading ended,
-//! so that no line is counted twice or missed, whoever tells of it.
+//! transcript, the newest first, and afterwards the lines that are appended: the sessions' tails
+//! report files that have grown, and a scan finds the others. Each file is read from where its
+//! reading ended, so no line is counted twice or missed.
 //! Invariant: no clock and no sleep; the worker in `main` passes the time. Locks cover memory
 //! operations only.
 
@@ -36,7 +36,7 @@ pub(crate) struct Usage {
     is_started: Mutex<bool>,
 }
 
-/// What the reader and its clients share.
+/// The state that the reader and its clients share.
 pub(crate) struct Shared {
     responses: Mutex<Responses>,
     progress: Mutex<Progress>,
@@ -48,7 +48,7 @@ pub(crate) struct Shared {
 }
 
 impl Usage {
-    /// Reads the transcripts of a Claude directory once they are asked for, on a thread that
+    /// Reads the transcripts of a Claude directory from the first request on, on a thread that
     /// `start` starts.
     pub(crate) fn new(claude_dir: &Path, prices: Arc<Prices>, start: Start) -> Usage {
         Usage {
@@ -60,7 +60,7 @@ impl Usage {
         }
     }
 
-    /// Returns the sums of what is read so far, and has the rest read.
+    /// Returns the sums of what is read so far, and starts reading the rest.
     ///
     /// # Errors
     ///
@@ -125,7 +125,7 @@ impl Shared {
     }
 
     fn report(&self, query: &Query, now: Timestamp) -> Report {
-        // In this order: what is read in between can only make the report more complete than told.
+        // In this order: the report can only be more complete than its progress.
         let progress = *self.progress.lock();
         self.responses.lock().report(query, now, progress)
     }
@@ -135,7 +135,7 @@ impl Shared {
     }
 }
 
-/// Reads the transcripts of a Claude directory once, and returns the sums. `show` is told of the
+/// Reads the transcripts of a Claude directory once, and returns the sums. Calls `show` with the
 /// progress.
 pub(crate) fn read_once(
     claude_dir: &Path,

@@ -1,4 +1,7 @@
-//! Texts that occur often, as numbers.
+//! Interns texts that occur often, as numbers: a response refers to its project and model in a few
+//! bytes.
+//!
+//! Invariant: a number stays valid. A text is never removed, since the texts are few.
 
 use std::collections::HashMap;
 use std::sync::Arc;

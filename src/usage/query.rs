@@ -1,14 +1,16 @@
-//! What is asked of the sums: a number of days, a time zone and the columns that rows are told
-//! apart by.
+//! A usage query: a number of days, a time zone, and the columns that rows are grouped by.
+//!
+//! Parses the values of both the command line and the HTTP parameters, so that they agree.
+//! Invariant: no clock; the caller passes the time. A time zone is an offset, without a database.
 
 use std::ops::RangeInclusive;
 
 use jiff::Timestamp;
 
-/// The days that are asked for without a word.
+/// The default number of days.
 pub(crate) const DEFAULT_DAYS: u32 = 30;
 
-/// So many days mean everything there is.
+/// This many days or more: all.
 pub(crate) const MAX_DAYS: u32 = 3650;
 
 /// The largest offset of a time zone from UTC. In use are -12:00 to +14:00.
@@ -38,7 +40,7 @@ pub(crate) struct Zone {
     minutes: i32,
 }
 
-/// The columns that rows are told apart by.
+/// The columns that rows are grouped by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct By {
     pub(crate) day: bool,
@@ -51,14 +53,14 @@ pub(crate) struct By {
 pub(super) type Day = i64;
 
 impl Query {
-    /// Returns the days that are asked for; absent if all are.
+    /// Returns the requested days; absent if all are.
     pub(super) fn range(&self, now: Timestamp) -> Option<RangeInclusive<Day>> {
         let today = self.zone.day(now.as_millisecond());
         (self.days < MAX_DAYS).then(|| today + 1 - Day::from(self.days)..=today)
     }
 }
 
-/// Parses a number of days; more than [`MAX_DAYS`] are as many.
+/// Parses a number of days, clamped to [`MAX_DAYS`].
 pub(crate) fn days(text: &str) -> Result<u32, &'static str> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     // More digits than fit mean more days than there are.

@@ -1,4 +1,7 @@
 //! The sums as rows, and the rows as JSON, as CSV and as a table for a terminal.
+//!
+//! One list of columns serves all three, so that they show the same figures under the same names.
+//! Invariant: pure. A cost without a price is absent, not zero.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::HashMap;
@@ -132,7 +135,7 @@ const COLUMNS: [(&str, &str); 5] = [
     ("cacheWrite", "cache write"),
 ];
 
-/// What a row is told apart by; absent where the query does not.
+/// The values that a row is grouped by; absent for columns that the query does not name.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 struct Key {
     day: Option<Day>,
@@ -381,7 +384,7 @@ impl Report {
 }
 
 impl Row {
-    /// Returns the names by which the row is told apart.
+    /// Returns the values of the columns that the query names.
     fn names(&self, by: By) -> Vec<&str> {
         let columns = [
             (by.day, &self.day),

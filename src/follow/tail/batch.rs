@@ -15,12 +15,12 @@ const BYTES_PER_ITEM: usize = 64;
 /// The items that any budget allows for.
 const MIN_ITEMS: usize = 64;
 
-/// The shortest read, in bytes: a file can have grown since its size was asked for.
+/// The shortest read, in bytes: a file can have grown since its size was read.
 const MIN_READ_BYTES: usize = 4 << 10;
 
 pub(crate) struct Batch {
     items: VecDeque<Item>,
-    /// Blocks as they were read, in which the lines are; from `filled` on there is nothing yet.
+    /// Blocks as they were read, which contain the lines; from `filled` on it is empty.
     buffer: Vec<u8>,
     filled: usize,
     budget_bytes: usize,

@@ -88,7 +88,7 @@ impl Fingerprints {
 /// standard library's hasher that takes a third of the time of reading transcripts.
 struct Hasher {
     seed: u64,
-    /// Whoever writes the lines does not know it.
+    /// Unknown to the writer of the lines.
     secret: u64,
 }
 

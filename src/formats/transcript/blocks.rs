@@ -1,4 +1,7 @@
 //! The blocks of a record as `transcript.append` shows them: a kind and a text that is cut.
+//!
+//! Clients get the whole record by its offset, so an event can stay small.
+//! Invariant: pure; the blocks have at most about 3 KiB of JSON.
 
 use crate::event::{BlockData, Data, Draft, TranscriptAppend};
 

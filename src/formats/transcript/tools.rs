@@ -1,4 +1,4 @@
-//! What the input and the result of a tool say, in a few words.
+//! Summarizes the input and the result of a tool in a few words.
 //!
 //! Invariant: pure. A tool whose input is unknown is shown by one of its strings, else as JSON.
 
@@ -108,7 +108,7 @@ pub(crate) enum TodoState {
 
 /// A change of the task list, the successor of todos.
 pub(crate) enum Task {
-    /// The result of the call tells the task's id.
+    /// The result of the call has the task's id.
     Created {
         text: String,
     },

@@ -90,7 +90,7 @@ fn is(raw: Raw, wanted: &str) -> bool {
     text(raw).as_deref() == Some(wanted)
 }
 
-/// Returns the cost of its session so far that a `cost-state` tells, in US dollars, as Claude Code
+/// Returns the cost of a session so far from a `cost-state` record, in US dollars, as Claude Code
 /// counts it.
 pub(crate) fn reported_cost(line: &[u8]) -> Option<f64> {
     let text = lossy(line);

@@ -1,10 +1,10 @@
-//! The places of transcripts below `projects`, and the session and subagent that a place tells.
+//! The places of transcripts below `projects`, and the session and subagent of a place.
 //!
 //! - `<slug>/<session>.jsonl`: a session; the slug is made from its working directory;
 //! - `<slug>/<session>/subagents/agent-<id>.jsonl`: a subagent, with an `agent-<id>.meta.json`;
 //! - `<slug>/<session>/subagents/workflows/<run>/agent-<id>.jsonl`: an agent of a workflow, which
 //!   is counted and not shown;
-//! - `<slug>/agent-<id>.jsonl`: a subagent of 2025, whose records tell the session.
+//! - `<slug>/agent-<id>.jsonl`: a subagent of 2025, whose records name the session.
 //!
 //! Files named `agent-acompact-*` are compactions and no subagents.
 
@@ -32,7 +32,7 @@ pub(super) enum Owner {
         id: String,
         session_id: String,
     },
-    /// The session is told by the records.
+    /// The records name the session.
     OldAgent {
         id: String,
     },

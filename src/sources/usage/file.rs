@@ -1,7 +1,7 @@
 //! How far a transcript is read, and the lines behind that.
 //!
 //! Invariant: of a file no more than a buffer is held. A line is passed on once; after a rewrite of
-//! what was read, the caller is told to begin again.
+//! the part that was read, the caller gets [`Outcome::Rewritten`] and begins again.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::hash::{DefaultHasher, Hasher};
@@ -36,14 +36,14 @@ pub(super) struct Position {
     is_skipping: bool,
 }
 
-/// What a reading found.
+/// The outcome of a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// Everything is read that is there.
+    /// The whole file is read.
     AtEnd,
     /// There is more than the budget allowed to read.
     More,
-    /// What was read before is not there any more: the position is the beginning.
+    /// The part that was read before has changed: the position is the beginning.
     Rewritten,
 }
 
@@ -99,7 +99,7 @@ impl Position {
         Ok(outcome)
     }
 
-    /// Whether the file does not go on from what was read of it.
+    /// Whether the part of the file that was read has changed.
     fn is_rewritten(&self, file: &File, meta: &Metadata) -> io::Result<bool> {
         if meta.len() < self.offset {
             return Ok(true);

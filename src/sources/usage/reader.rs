@@ -1,4 +1,10 @@
-//! The transcripts that there are, and the steps in which they are read.
+//! Finds the transcripts, and reads them in steps.
+//!
+//! A first scan finds all files, so that the newest are read first and a client can be told how far
+//! reading is. Later scans find files that no tail follows.
+//! Invariant: a step does some milliseconds of work. Only lines that can have tokens or a cost are
+//! parsed.
+//! Known weakness: without requests, a file that no tail follows is found within a minute.
 
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::io::ErrorKind;
@@ -42,7 +48,7 @@ pub(crate) struct Reader {
     files: HashMap<PathBuf, Known>,
     /// Files to read, the newest first.
     queue: BinaryHeap<(Option<SystemTime>, PathBuf)>,
-    /// Files that tails told of and no scan has found yet; it would not notice that they are gone.
+    /// Files that tails reported and no scan has found yet; a scan would miss their removal.
     unlisted: HashSet<PathBuf>,
     /// Files that were not read to their ends yet.
     unread: usize,
@@ -197,7 +203,7 @@ impl Reader {
                 known.no = responses.add_file(&relative.to_string_lossy(), owner);
                 self.queue.push(entry);
             }
-            // What cannot be read does not keep the sums from being whole: it is not there.
+            // Unreadable files count as absent.
             Ok(Outcome::AtEnd) | Err(_) => {
                 responses.lock().shrink(known.no);
                 self.unread -= usize::from(std::mem::take(&mut known.is_unread));
