@@ -356,7 +356,7 @@ impl Events {
         floors.iter().any(|(topic, floor)| filter.needs(*topic) && id < *floor)
     }
 
-    /// Returns what [`Events::after`] does, of the events that are in memory.
+    /// Returns the same as [`Events::after`], of the events that are in memory.
     fn held_after(&self, id: u64, filter: &Filter, max_bytes: usize) -> (Vec<Arc<Event>>, u64) {
         // Counted first: a vector that grows leaves its former sizes behind in the memory of each
         // stream's thread.

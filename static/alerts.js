@@ -28,7 +28,7 @@ const BODY_CHARS = 200;
 const TITLE = document.title;
 
 /**
- * Returns what is worth telling of a change, if anything is. The first news of a session is not:
+ * Returns the kind of notification for a change, if any. The first news of a session has none:
  * the server has just read it.
  * @param {Session | undefined} before @param {Session | undefined} after
  */
@@ -151,7 +151,7 @@ export class Alerts {
 		if (document.hasFocus()) this.storage.claudeLiveSeen = now;
 	}
 
-	/** Tells what is true still and was not seen. */
+	/** Notifies of due changes that are still true and were not seen. */
 	#tellDue(now) {
 		for (const [id, kind] of this.#pauses.due(now)) {
 			const session = this.sessionOf(id);

@@ -37,7 +37,7 @@ pub(crate) fn look_up(pid: u32) -> Process {
 
 #[cfg(target_os = "linux")]
 fn look_at_start(pid: Pid) -> Process {
-    // A read at once: a larger one than the file, which has some 300 bytes.
+    // One read is enough: the file has some 300 bytes.
     let mut stat = [0; 2048];
     let len = File::open(format!("/proc/{}/stat", pid.as_raw_nonzero()))
         .and_then(|mut file| file.read(&mut stat));

@@ -65,7 +65,7 @@ pub(crate) enum Change {
     Found {
         file: FileId,
     },
-    /// The file, which has no tail, is not as it was.
+    /// The file, which has no tail, has changed.
     Changed {
         file: FileId,
         was: FileState,
@@ -137,7 +137,7 @@ pub(crate) struct Tails {
     /// Further files with the key of a file, by path.
     copies: BTreeMap<PathBuf, (FileId, FileState)>,
     missing: BTreeSet<FileId>,
-    /// Files that were reported to be gone, and of which a tail found that they are not.
+    /// Files that were reported to be gone, but that a tail has found.
     back: Vec<FileId>,
     scans: u64,
     scan_due: Duration,

@@ -36,7 +36,7 @@ pub(crate) enum Reach {
     All,
 }
 
-/// The state of a file, which differs as a rule after anything was done to it.
+/// The state of a file, which as a rule differs after any change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FileState {
     pub(crate) size_bytes: u64,
@@ -84,7 +84,7 @@ pub(crate) enum Item {
 /// Paths are relative to the root, but in items.
 pub(crate) struct Tree {
     root: PathBuf,
-    /// Whether the caller follows what is at a path below the root.
+    /// Whether the caller follows the entry at a path below the root.
     accepts: fn(&Path, Kind) -> bool,
     dirs: HashMap<PathBuf, Dir>,
     /// The directories that the scan has still to visit.
@@ -274,7 +274,7 @@ impl Dir {
     }
 }
 
-/// Looks at what a directory names, links followed, if the caller may follow it.
+/// Looks at an entry of a directory, links followed, if the caller may follow it.
 fn look(entry: &fs::DirEntry, below: &Path, accepts: fn(&Path, Kind) -> bool) -> Option<Metadata> {
     let kinds = match entry.file_type().ok()? {
         kind if kind.is_dir() => &[Kind::Directory][..],

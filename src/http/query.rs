@@ -83,7 +83,7 @@ pub(super) fn flag(head: &Head, name: &'static str, code: &'static str) -> Resul
     }
 }
 
-/// Returns which events a stream sends: those of `types` and `session`.
+/// Returns the filter of a stream: `types` and `session`.
 pub(super) fn filter(head: &Head) -> Result<Filter, Refusal> {
     let types = head.parameter("types").map(|text| types(&text)).transpose()?;
     let session = head.parameter("session").map(String::into_boxed_str);

@@ -229,7 +229,7 @@ impl Machines {
         Ok(())
     }
 
-    /// Reads what Redis has of machines that are new.
+    /// Reads the prompts and sessions of new machines from Redis.
     fn load_all(
         &mut self,
         redis: &mut Connection,
@@ -538,7 +538,7 @@ impl Machine {
         }
     }
 
-    /// Returns the event as this program publishes it; nothing if it is none.
+    /// Returns the event as this program publishes it; nothing if its data is not valid.
     fn draft(&self, event: &Fields) -> Option<Draft> {
         let draft = match event.event_type {
             EventType::SessionChanged => return self.session_draft(event),
@@ -558,7 +558,7 @@ impl Machine {
         })
     }
 
-    /// Returns a session's event, of a silent machine as one that has ended.
+    /// Returns a session's event. Sessions of a silent machine have ended.
     fn session_draft(&self, event: &Fields) -> Option<Draft> {
         let data = event.data.get();
         let (data, status, is_live) = match self.is_silent {
@@ -580,7 +580,7 @@ impl Machine {
 }
 
 impl Heard {
-    /// So long ago, by Redis's clock.
+    /// Returns the moment that was `age` ago, by Redis's clock.
     fn before(age: Duration) -> Option<Heard> {
         let ts = Timestamp::now().checked_sub(SignedDuration::try_from(age).ok()?).ok()?;
         // An instant before the machine was started cannot be named: it is long ago.
@@ -630,7 +630,7 @@ fn with_machine(machine: &str, data: &str) -> Box<RawValue> {
         .expect("an object with one more key is one")
 }
 
-/// Returns a session of which nothing is known any more as one that has ended.
+/// Returns the data of a silent machine's session, as of one that has ended.
 fn ended(data: &str, heard: Option<Heard>) -> Option<String> {
     let mut session: serde_json::Map<String, serde_json::Value> =
         serde_json::from_str(data).ok()?;

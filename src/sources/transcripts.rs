@@ -347,7 +347,7 @@ impl Transcripts {
         }
     }
 
-    /// Tells clients where the records of a file are.
+    /// Registers a file, so that clients can request its records.
     fn index(&self, file: FileId) {
         if let (Some(known), Some(path)) = (self.known.files.get(&file), self.tails.path(file)) {
             self.records.set(known.session_id(), known.agent_id.as_deref(), Some(path));
@@ -407,7 +407,7 @@ impl Transcripts {
         }
     }
 
-    /// Polls files seldom that nothing was written to for a while.
+    /// Polls files less often that were not written for a while.
     fn slow_down(&mut self) {
         for file in self.tails.hot() {
             let pace = self.pace(file);

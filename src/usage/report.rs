@@ -359,7 +359,7 @@ impl Report {
         csv
     }
 
-    /// Returns the rows and their total for a terminal, with what is to be known of them.
+    /// Returns the rows and their total for a terminal, with notes.
     pub(crate) fn table(&self) -> String {
         let names = self.by.names();
         let mut lines: Vec<Vec<String>> = vec![names.iter().map(|&name| name.to_owned()).collect()];
@@ -404,7 +404,7 @@ fn csv_field(text: &str) -> String {
     text.to_owned()
 }
 
-/// Replaces what a terminal would take for a command.
+/// Replaces characters that a terminal would take for a command.
 fn printable(text: &str) -> String {
     text.chars().map(|it| if it.is_control() { char::REPLACEMENT_CHARACTER } else { it }).collect()
 }

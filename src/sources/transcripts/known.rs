@@ -375,7 +375,7 @@ impl Known {
         self.changed.insert(Arc::clone(id));
     }
 
-    /// Takes in that a file of a followed session is to be read.
+    /// Registers a file of a followed session that is to be read.
     pub(super) fn expect(&mut self, id: FileId, path: &Path) {
         let Some(file) = self.files.get(&id) else { return };
         let entry = self.sessions.get_mut(&file.session_id);
@@ -461,7 +461,7 @@ impl Known {
         Taken { new_lines, has_caught_up }
     }
 
-    /// Has the state of a session folded again, if it is followed.
+    /// Marks the state of a session, if it is followed, to be folded again.
     pub(super) fn expire(&mut self, id: &Arc<str>) {
         let followed = self.sessions.get_mut(id).and_then(|entry| entry.followed.as_mut());
         if let Some(followed) = followed {
@@ -558,7 +558,7 @@ impl Known {
         None
     }
 
-    /// Tells clients that a session is gone, if they know it.
+    /// Publishes the removal of a session, if clients know it.
     pub(super) fn hide(&mut self, id: &Arc<str>, reason: &'static str) {
         let shown = self.sessions.get_mut(id).and_then(|entry| entry.shown.take());
         if shown.is_some() {
@@ -570,7 +570,7 @@ impl Known {
         }
     }
 
-    /// Looks for sessions whose status has changed with the time alone.
+    /// Looks for sessions whose status has changed by the passing of time.
     pub(super) fn watch_time(&mut self, wall: Timestamp) {
         for id in &self.running {
             let Some(entry) = self.sessions.get_mut(id) else { continue };
@@ -585,7 +585,7 @@ impl Known {
         }
     }
 
-    /// Reports how many sessions have which status.
+    /// Reports the number of sessions with each status.
     pub(super) fn count(&mut self, files: transcripts::Files) {
         if !self.is_uncounted && files == self.state.files {
             return;
@@ -609,7 +609,7 @@ impl Known {
         self.health.transcripts.set_state(state);
     }
 
-    /// Returns when the last of the `count` sessions was written that were written last.
+    /// Returns the earliest time among the `count` sessions that were written last.
     pub(super) fn newest(&self, count: usize) -> Timestamp {
         let mut times: Vec<_> = self.sessions.values().filter_map(|it| it.written_at).collect();
         if times.len() <= count {

@@ -22,7 +22,7 @@ const META: &str = ".meta.json";
 /// The longest name that is taken for an id; a UUID has 36 characters.
 const MAX_ID_BYTES: usize = 64;
 
-/// Whose transcript a file is.
+/// The owner of a transcript.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
     Session {
@@ -70,7 +70,7 @@ pub(in crate::sources) fn is_counted(path: &Path, kind: Kind) -> bool {
     }
 }
 
-/// Returns whose the tokens of the file at a path below `projects` are.
+/// Returns the owner of the tokens in the file at a path below `projects`.
 pub(in crate::sources) fn account(path: &Path) -> Option<usage::Owner> {
     let names = names(path)?;
     let (names, session_id) = match &names[..] {
