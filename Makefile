@@ -38,7 +38,7 @@ test-rust: setup ## run the program's tests
 
 test-fleet: setup ## run the tests of the feature `fleet`, with a redis-server of their own
 	$(CARGO) test --locked --features fleet --bin claude-live --test it -- \
-	  $(fleet_args) fleet sources::machines
+	  $(fleet_args) fleet sources::machines cli::
 
 test-page: setup ## run the page's tests, in node and in Chromium
 	@# As the program's tests build it, which need not be done twice.
