@@ -30,6 +30,7 @@ use std::net::TcpListener;
 use std::path::{self, Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
@@ -78,6 +79,9 @@ const BATCH_PAUSE: Duration = Duration::from_millis(1);
 
 /// The shortest token for an address that other machines can reach, where it can be guessed at.
 const MIN_REMOTE_TOKEN_BYTES: usize = 16;
+
+/// The time between two looks whether the address is printed.
+const START_POLL: Duration = Duration::from_millis(1);
 
 /// The time between two polls of the watched files.
 const WATCH_POLL: Duration = Duration::from_millis(500);
@@ -152,11 +156,14 @@ fn run(args: &Args) -> Result<(), Error> {
     #[cfg(feature = "fleet")]
     publish(args, first_id, &site, &sender)?;
     let _watch = follow_watched(watched, &sender)?;
+    let transcripts = (!args.no_transcripts).then(|| transcripts(&claude_dir, &site, usage));
+    let is_announced = Arc::new(AtomicBool::new(false));
+    let is_ready = Arc::clone(&is_announced);
+    // Before there are clients: where threads are few, theirs could take the last ones.
+    let _tail = follow(history, transcripts, Arc::clone(&site.hub), args.poll, is_ready, &sender)?;
     http::serve(alarm("accept", &sender), listener, Arc::clone(&site)).map_err(Error::Thread)?;
     announce(args, address)?;
-    // Only now, since there can be a gigabyte of transcripts.
-    let transcripts = (!args.no_transcripts).then(|| transcripts(&claude_dir, &site, usage));
-    let _tail = follow(history, transcripts, Arc::clone(&site.hub), args.poll, &sender)?;
+    is_announced.store(true, Ordering::Relaxed);
     wait(&site, &ended, &signals)
 }
 
@@ -195,16 +202,21 @@ fn transcripts(claude_dir: &Path, site: &Site, usage: Arc<Usage>) -> Transcripts
     )
 }
 
-/// Follows the history and the transcripts. One thread does both, since to wake a thread costs more
-/// than the poll that it wakes for.
+/// Follows the history and the transcripts once `is_ready`: there can be a gigabyte of them, and
+/// the address is printed before. One thread does both, since to wake a thread costs more than the
+/// poll that it wakes for.
 fn follow(
     mut history: History,
     mut transcripts: Option<Transcripts>,
     hub: Arc<Hub>,
     poll: Duration,
+    is_ready: Arc<AtomicBool>,
     ended: &Sender<&'static str>,
 ) -> Result<Worker, Error> {
     let step = move |now| {
+        if !is_ready.load(Ordering::Relaxed) {
+            return START_POLL;
+        }
         let is_streaming = hub.subscribers() > 0;
         let period = if is_streaming { poll } else { poll.max(IDLE_SESSIONS_POLL) };
         let history_pause = pause(history.step(now), is_streaming, poll);

@@ -138,6 +138,7 @@ fn check_without_threads(binary: &Path, dir: &Path) {
     limited.args(["--port", "0", "--claude"]).arg(dir);
     let program = Program::spawn(limited, dir);
     let mut stream = program.stream("", &[]);
+    assert_eq!(stream.head.status, 200);
     let mut crowd: Vec<_> = (0..40).map(|_| ask(&program)).collect();
     let answers: Vec<_> = crowd.iter_mut().map(|client| client.response(false).status).collect();
     assert_eq!(held(program.child.id()).threads, 16);

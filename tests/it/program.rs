@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -149,9 +150,16 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
+        let ended = self.child.try_wait();
         // It may have ended by itself, or have been killed by the test.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if let (true, Some(mut stderr)) = (thread::panicking(), self.stderr.take()) {
+            let mut said = String::new();
+            // Whatever it said before it ended is better than nothing.
+            let _ = stderr.read_to_string(&mut said);
+            eprintln!("the program said `{said}`; by itself it had ended: {ended:?}");
+        }
     }
 }
 
