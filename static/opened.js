@@ -12,16 +12,7 @@ import { brief, bytes, number, plural } from "./format.js";
 import { highlight } from "./highlight.js";
 import { resumeOf } from "./items.js";
 import { fillLine, groupLine, newGroup, newRow, recordNodes, rowLine } from "./lines.js";
-import {
-	AGENT_TOOLS,
-	doing,
-	figures,
-	keyOf,
-	modelName,
-	msOf,
-	span,
-	titleOf,
-} from "./session.js";
+import { AGENT_TOOLS, doing, figures, keyOf, modelName, titleOf } from "./session.js";
 import { CALLS, Timeline, grouped, haystackOf } from "./timeline.js";
 /** @import { Frame, Session, TimeRow } from "./types.js" */
 
@@ -451,7 +442,7 @@ function headFigures(session, now) {
 		denied,
 		compactions,
 		plural(records, "record"),
-		startedAt && `began ${span(now - Number(msOf(startedAt)))} ago`,
+		startedAt && since(startedAt, now, "began ", " ago"),
 		contextOf(session),
 		tokens,
 		cache,

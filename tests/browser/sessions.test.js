@@ -202,6 +202,17 @@ test("a session opens beside the list, and its rows follow what happens", async 
   unproblematic(page);
 });
 
+test("the head tells how long ago the session began, and that ticks", async (t) => {
+  const dir = await claudeDir(t);
+  const claude = new Claude(dir, "Ticks");
+  await claude.begin("go", { at: Date.now() - 75_000 });
+  const { page } = await start(t, dir, { hash: `#sessions&open=${claude.id}` });
+  const began = page.locator("#sessions-figures time", { hasText: /^began 1 m \d+ s ago$/ });
+  const first = await began.textContent();
+  await until("another second", async () => (await began.textContent()) !== first);
+  unproblematic(page);
+});
+
 test("a record that is written while the first page is on its way is a row", async (t) => {
   const dir = await claudeDir(t);
   const claude = new Claude(dir, "Raced");
