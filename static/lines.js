@@ -8,7 +8,7 @@ import { el, flat, setAttr, setText } from "./dom.js";
 import { brief, bytes, clock, exact, number, plural } from "./format.js";
 import { firstLines } from "./items.js";
 import { took } from "./session.js";
-import { CALLS, durationOf, outcomeOf, partsOf, summaryOf } from "./timeline.js";
+import { durationOf, isUnanswered, outcomeOf, partsOf, summaryOf } from "./timeline.js";
 
 /** Longer texts are cut until "show all" is clicked. */
 const TEXT_CHARS = 4_000;
@@ -72,14 +72,14 @@ export function fillLine(node, { ms, sign, name, what, duration }) {
 	took.replaceChildren(duration);
 }
 
-export function rowLine(row) {
+/** @param {boolean} isRunning  the row is a call that may get its result yet */
+export function rowLine(row, isRunning) {
 	const [sign, name] = KINDS[row.kind] ?? KINDS.other;
 	const duration = durationOf(row);
 	const isLong = duration !== undefined && duration >= LEAST_MS;
-	const isRunning = CALLS.includes(row.kind) && !row.result;
-	const running = isRunning && since(row.ms, Date.now());
-	const words = isLong ? took(duration) : running || "";
-	return { ms: row.ms, sign, name, what: whatOf(row), duration: words };
+	const words = isRunning ? since(row.ms, Date.now()) : isUnanswered(row) ? "no result" : "";
+	const shown = isLong ? took(duration) : words;
+	return { ms: row.ms, sign, name, what: whatOf(row), duration: shown };
 }
 
 function whatOf(row) {

@@ -12,8 +12,8 @@ import { brief, bytes, number, plural } from "./format.js";
 import { highlight } from "./highlight.js";
 import { resumeOf } from "./items.js";
 import { fillLine, groupLine, newGroup, newRow, recordNodes, rowLine } from "./lines.js";
-import { AGENT_TOOLS, doing, figures, keyOf, modelName, titleOf } from "./session.js";
-import { CALLS, Timeline, grouped, haystackOf } from "./timeline.js";
+import { AGENT_TOOLS, doing, figures, isAtRest, keyOf, modelName, titleOf } from "./session.js";
+import { Timeline, grouped, haystackOf, isUnanswered } from "./timeline.js";
 /** @import { Frame, Session, TimeRow } from "./types.js" */
 
 /** Records of the first request, and of later ones. */
@@ -87,7 +87,10 @@ export class Opened {
 		if (id !== this.id) this.#begin(id);
 		const isChanged = this.#session !== session;
 		if (session) this.#session = session;
-		if (isChanged) this.#drawHead(Date.now());
+		if (!isChanged) return;
+		this.#drawHead(Date.now());
+		// Its state tells whether open calls run.
+		this.#drawSoon();
 	}
 
 	#begin(id) {
@@ -272,12 +275,18 @@ export class Opened {
 	#rowNode(row) {
 		const node = this.#nodes.get(row) ?? newRow(row);
 		this.#nodes.set(row, node);
-		if (node.result === row.result && node.hasLine) return node;
-		Object.assign(node, { result: row.result, hasLine: true });
-		fillLine(node, rowLine(row));
+		const isRunning = this.#isRunning(row);
+		if (node.result === row.result && node.isRunning === isRunning) return node;
+		Object.assign(node, { result: row.result, isRunning });
+		fillLine(node, rowLine(row, isRunning));
 		setAttr(node, "data-error", Boolean(row.result?.isError || row.result?.denied));
-		setAttr(node, "data-running", CALLS.includes(row.kind) && !row.result);
+		setAttr(node, "data-running", isRunning);
 		return node;
+	}
+
+	#isRunning(row) {
+		const isStopped = this.#session && isAtRest(this.#session, row);
+		return isUnanswered(row) && !row.isOver && !isStopped;
 	}
 
 	#onClick(target) {

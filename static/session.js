@@ -126,6 +126,18 @@ const capital = (words) => words.slice(0, 1).toUpperCase() + words.slice(1);
 export const runningAgents = ({ agents = [] }) =>
 	agents.filter(({ status }) => status === "running").length;
 
+/**
+ * Whether a call that has no result runs no more, by the state of its session or subagent.
+ * @param {Session} session
+ * @param {{ ms?: number, agentId: string | null }} call
+ */
+export function isAtRest({ status, since, agents = [] }, { ms, agentId }) {
+	if (status === "ended") return true;
+	// Subagents go on in the background while their session is idle.
+	if (agentId) return agents.some((it) => it.agentId === agentId && it.status !== "running");
+	return status === "idle" && Number(msOf(since)) >= Number(ms);
+}
+
 /** Returns the words of a subagent's line. */
 export function agentWords({ type, description, tool }) {
 	const name = [type, description].filter(Boolean).map((part) => brief(part, NAME_CHARS));

@@ -13,9 +13,20 @@ import { AGENT_TOOLS } from "./session.js";
 export const MOST_ROWS = 4_000;
 /** As many quiet calls in a row become a group. */
 const GROUPED = 3;
-export const CALLS = ["tool_use", "question", "plan"];
+const CALLS = ["tool_use", "question", "plan"];
+/** As Claude Code writes it, with more words behind. */
+const INTERRUPTION = "[Request interrupted by user";
 /** They say nothing to a reader. */
 const SILENT = ["title"];
+
+const isCall = ({ kind }) => CALLS.includes(kind);
+
+/** Whether a row ends the turn before it: calls without a result run no more. */
+const isEnd = ({ kind, text = "" }) =>
+	["prompt", "turn_end"].includes(kind) || (kind === "notice" && text.startsWith(INTERRUPTION));
+
+/** Whether a row is a call without its result. @param {TimeRow} row */
+export const isUnanswered = (row) => isCall(row) && !row.result;
 
 export class Timeline {
 	/** @type {TimeRow[]} */
@@ -55,6 +66,7 @@ export class Timeline {
 		for (const record of this.#early.splice(0)) {
 			if (before === null || record.data.offset >= before) this.add(record);
 		}
+		this.#endCalls();
 	}
 
 	/**
@@ -70,11 +82,22 @@ export class Timeline {
 		if (this.hasGap || !this.#isNew(record)) return 0;
 		const rows = this.#rowsOf(record);
 		this.rows.push(...rows);
+		if (rows.some(isEnd)) this.#endCalls();
 		if (this.rows.length > 1.25 * MOST_ROWS) {
 			for (const row of this.rows.splice(0, this.rows.length - MOST_ROWS)) this.#forget(row);
 			this.reached = reachedBy(this.rows[0].offset);
 		}
 		return rows.length;
+	}
+
+	/** Marks the calls before the end of their turn. A result can come later still. */
+	#endCalls() {
+		/** @type {Set<string | null>} Subagents; null is the session itself, with all of them. */
+		const ended = new Set();
+		for (const row of this.rows.toReversed()) {
+			if (isEnd(row)) ended.add(row.agentId);
+			else if (isCall(row)) row.isOver ||= ended.has(null) || ended.has(row.agentId);
+		}
 	}
 
 	#forget({ toolUseId = "", recordKey }) {
@@ -99,7 +122,7 @@ export class Timeline {
 	#join(row) {
 		const id = row.toolUseId;
 		if (!id) return false;
-		if (CALLS.includes(row.kind)) {
+		if (isCall(row)) {
 			this.#calls.set(id, row);
 			if (this.#results.has(id)) row.result = this.#results.get(id);
 			return false;

@@ -252,6 +252,7 @@ export {};
  * @property {number} bytes  of the record
  * @property {string | null} agentId
  * @property {TimeRow} [result]
+ * @property {boolean} [isOver]  of a call: its turn is over
  */
 
 /**

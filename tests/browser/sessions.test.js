@@ -213,6 +213,36 @@ test("the head tells how long ago the session began, and that ticks", async (t) 
   unproblematic(page);
 });
 
+test("a call without a result stops with its turn or its session, and takes a late result", async (t) => {
+  const dir = await claudeDir(t);
+  const [child] = processes(t, 1);
+  const claude = new Claude(dir, "Stops", { pid: child });
+  await claude.status("busy");
+  await claude.begin("go");
+  await claude.call("Bash", { command: "make all" });
+  const { page } = await start(t, dir, { hash: `#sessions&open=${claude.id}` });
+  const tookBy = async (command) => (await row(page, command)).locator(".took");
+  const running = page.locator("#sessions-rows [data-running]");
+  await (await tookBy("make all")).filter({ hasText: /^\d+ s$/ }).waitFor();
+  assert.equal(await running.count(), 1);
+  await claude.prompt("[Request interrupted by user for tool use]");
+  await (await tookBy("make all")).filter({ hasText: /^no result$/ }).waitFor();
+  assert.equal(await running.count(), 0);
+  const late = await claude.call("Bash", { command: "sleep 9" });
+  await (await tookBy("sleep 9")).filter({ hasText: /^\d+ s$/ }).waitFor();
+  await claude.prompt("never mind");
+  await (await tookBy("sleep 9")).filter({ hasText: /^no result$/ }).waitFor();
+  await claude.result(late, "done", { at: Date.now() + 9_000 });
+  await (await tookBy("sleep 9")).filter({ hasText: /^(9|1\d)(\.\d)? s$/ }).waitFor();
+  await claude.call("Bash", { command: "make rest" });
+  await (await tookBy("make rest")).filter({ hasText: /^\d+ s$/ }).waitFor();
+  process.kill(child);
+  await is(page, claude, "ended");
+  await (await tookBy("make rest")).filter({ hasText: /^no result$/ }).waitFor();
+  assert.equal(await running.count(), 0);
+  unproblematic(page);
+});
+
 test("a record that is written while the first page is on its way is a row", async (t) => {
   const dir = await claudeDir(t);
   const claude = new Claude(dir, "Raced");

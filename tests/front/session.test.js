@@ -93,6 +93,23 @@ test("work is the newest tool of the session itself, else its subagents, else th
   assert.equal(doing({ status: "idle" }), undefined);
 });
 
+test("a call runs no more in a session that has ended, or rests since, or in a done subagent", () => {
+  const agents = ["running", "stopped"].map((status) => ({ agentId: status, status }));
+  const check = (more, call, wanted) =>
+    assert.equal(words.isAtRest(session({ agents, ...more }), call), wanted);
+  const at = (seconds, agentId = null) => ({ ms: NOW - 1000 * seconds, agentId });
+  check({ status: "working" }, at(60), false);
+  check({ status: "waiting", since: before(0) }, at(60), false);
+  check({ status: "ended" }, at(60), true);
+  check({ status: "ended" }, at(60, "running"), true);
+  check({ status: "idle", since: before(30) }, at(60), true);
+  check({ status: "idle", since: before(30) }, at(5), false);
+  check({ status: "idle" }, at(60), false);
+  check({ status: "idle", since: before(30) }, at(60, "running"), false);
+  check({ status: "working" }, at(60, "stopped"), true);
+  check({ status: "working" }, at(60, "unknown"), false);
+});
+
 test("texts are masked, and invisible characters show", () => {
   const tools = [{ name: "Bash", input: "export TOKEN=abc12345xyz \u202e", agentId: null }];
   assert.equal(words.doing(session({ tools })).code, "export TOKEN=•••• U+202e");

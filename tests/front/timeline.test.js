@@ -77,6 +77,48 @@ test("a record that was read and comes by the stream too is one row", () => {
   assert.equal(kinds(timeline), "text text tool_use");
 });
 
+test("a call without a result is over with its turn, and a late result still joins it", () => {
+  const interruption = say("[Request interrupted by user for tool use]", "notice");
+  const ends = [interruption, say("next", "prompt"), say("", "turn_end")];
+  for (const end of ends) {
+    const timeline = read(record(0, call("a")), record(1, result("b")), record(2, call("c")));
+    const over = () => timeline.rows.filter(({ isOver }) => isOver).map((row) => row.toolUseId);
+    assert.deepEqual(over(), []);
+    timeline.add(record(3, say("Sent to the back", "notice")));
+    assert.deepEqual(over(), []);
+    timeline.add(record(4, end));
+    timeline.add(record(5, call("d")));
+    assert.deepEqual(over(), ["a", "c"]);
+    timeline.add(record(6, result("c")));
+    assert.equal(timeline.rows.find(({ toolUseId }) => toolUseId === "c").result.text, "ok");
+  }
+});
+
+test("a call on an older page is over by the end on a newer one", () => {
+  const timeline = new Timeline();
+  timeline.addOlder([record(9, call("b")), record(8, say("next", "prompt"))], 8);
+  timeline.addOlder([record(7, call("a"))], null);
+  assert.deepEqual(
+    timeline.rows.map(({ isOver }) => Boolean(isOver)),
+    [true, false, false],
+  );
+});
+
+test("a subagent's prompt ends no call of its session, whose end ends the subagent's calls", () => {
+  const of = (agentId, it) => ({ ...it, data: { ...it.data, agentId } });
+  const timeline = read(
+    record(0, call("main", "Task")),
+    of("x", record(1, say("find", "prompt"))),
+    of("x", record(2, call("inner"))),
+  );
+  assert.ok(timeline.rows.every(({ isOver }) => !isOver));
+  timeline.add(record(3, say("next", "prompt")));
+  assert.deepEqual(
+    timeline.rows.filter(({ isOver }) => isOver).map((row) => row.toolUseId),
+    ["main", "inner"],
+  );
+});
+
 test("the duration that the tool tells is trusted more than the records' times", () => {
   const timeline = read(record(0, call("a")), record(5, result("a", { durationMs: 12 })));
   assert.equal(durationOf(timeline.rows[0]), 12);
