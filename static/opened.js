@@ -74,7 +74,7 @@ export class Opened {
 		find.addEventListener("input", () => this.#find(find.value.trim()));
 		const onSight = (seen) => this.#onSight(seen.at(-1)?.isIntersecting);
 		new IntersectionObserver(onSight, { root: flow, rootMargin: "800px" }).observe(before);
-		new ResizeObserver(() => this.#onResize()).observe(flow);
+		new ResizeObserver(() => this.#follow()).observe(flow);
 	}
 
 	#onSight(isIn) {
@@ -196,8 +196,8 @@ export class Opened {
 		else this.#toEnd();
 	}
 
-	/** Called when the elements above the timeline grow, or the window is resized. */
-	#onResize() {
+	/** Keeps the end in sight when something has grown, or the window has another size. */
+	#follow() {
 		if (this.#wasAtEnd && !this.#words) this.#toEnd();
 	}
 
@@ -234,7 +234,7 @@ export class Opened {
 		this.#fresh = 0;
 		const { rows } = this.#timeline;
 		const matching = () => rows.filter(this.#isWanted()).map((row) => [row]);
-		this.#found = this.#words ? matching() : grouped(rows);
+		this.#found = this.#words ? matching() : grouped(rows, (row) => this.#isApart(row));
 		const nodes = this.#found.map((group) => this.#nodeOf(group));
 		place(this.#at.rows, nodes);
 		this.#prune(rows);
@@ -260,8 +260,17 @@ export class Opened {
 		return group.length > 1 ? this.#groupNode(group) : this.#rowNode(group[0]);
 	}
 
+	/** Whether a row is in use and would vanish in a group that is closed. */
+	#isApart(row) {
+		const node = this.#nodes.get(row);
+		if (!node?.isConnected || this.#groups.get(row)?.isOpen) return false;
+		return node.isOpen || node.contains(document.activeElement);
+	}
+
 	#groupNode(group) {
 		const node = group.map((row) => this.#groups.get(row)).find(Boolean) ?? newGroup();
+		// A row that is apart can cut a group in two; each of them has a node of its own.
+		for (const row of node.group ?? []) this.#groups.delete(row);
 		for (const row of group) this.#groups.set(row, node);
 		if (node.count !== group.length) {
 			node.count = group.length;
@@ -277,6 +286,9 @@ export class Opened {
 		this.#nodes.set(row, node);
 		const isRunning = this.#isRunning(row);
 		if (node.result === row.result && node.isRunning === isRunning) return node;
+		if (node.isOpen && node.result !== row.result) {
+			this.#fillResult(node).then(() => this.#follow());
+		}
 		Object.assign(node, { result: row.result, isRunning });
 		fillLine(node, rowLine(row, isRunning));
 		setAttr(node, "data-error", Boolean(row.result?.isError || row.result?.denied));
@@ -306,19 +318,28 @@ export class Opened {
 		node.detail?.remove();
 		if (!node.isOpen) return;
 		if (node.group) return place(node.list, node.group.map((row) => this.#rowNode(row)));
-		node.detail = el("div", { class: "detail" }, el("p", { class: "note" }, "Reading…"));
+		// The call, the work of its subagent, its result.
+		const parts = [el("div", {}, note("Reading…")), el("div"), el("div")];
+		node.detail = el("div", { class: "detail" }, parts);
 		node.append(node.detail);
-		const contents = await this.#contents(node.row);
-		node.detail.replaceChildren(...flat(contents));
+		await Promise.all([this.#fillCall(node), this.#fillResult(node)]);
 		node.detail.scrollIntoView({ block: "nearest" });
 	}
 
-	async #contents(row) {
-		const isAgent = AGENT_TOOLS.includes(row.name);
-		const records = [row, row.result].filter(Boolean).map((it) => this.#record(it));
-		const [call, result] = await Promise.all(records);
-		const work = isAgent && (await this.#agentWork(row, result));
-		return [...recordNodes(call), work, ...(result ? recordNodes(result, "result") : [])];
+	async #fillCall({ row, detail }) {
+		detail.children[0].replaceChildren(...flat(recordNodes(await this.#record(row))));
+	}
+
+	/** Shows the result of a call, which can come while the call is open, and its subagent. */
+	async #fillResult({ row, detail }) {
+		const record = row.result && (await this.#record(row.result));
+		const [, work, result] = detail.children;
+		if (record) result.replaceChildren(...flat(recordNodes(record, "result")));
+		const agentId = AGENT_TOOLS.includes(row.name) && this.#agentId(row, record);
+		if (agentId && !work.firstChild) {
+			work.append(note("Reading…"));
+			work.replaceChildren(await this.#agentWork(agentId));
+		}
 	}
 
 	/** Reads a whole record. In files of 2025 subagents' records are in their session's file. */
@@ -332,20 +353,17 @@ export class Opened {
 		});
 	}
 
-	async #agentWork(row, result) {
-		const agentId = this.#agentId(row, result);
-		if (!agentId) return false;
+	async #agentWork(agentId) {
 		const timeline = new Timeline();
 		this.#agents.set(agentId, timeline);
 		const answer = await this.app
 			.get(`${this.#path(agentId)}&limit=${SEARCHED}`)
 			.catch(() => undefined);
-		const none = "The server has no transcript of this subagent.";
-		if (!answer) return el("p", { class: "note" }, none);
+		if (!answer) return note("The server has no transcript of this subagent.");
 		timeline.addOlder(answer.records, answer.before);
 		const list = el("ol", { class: "nest" });
 		list.timeline = timeline;
-		place(list, grouped(timeline.rows).map((group) => this.#nodeOf(group)));
+		this.#placeWork(list);
 		return list;
 	}
 
@@ -358,9 +376,12 @@ export class Opened {
 
 	/** Draws the open work of subagents again. */
 	#drawAgents() {
-		for (const list of this.#at.rows.querySelectorAll(".nest")) {
-			place(list, grouped(list.timeline.rows).map((group) => this.#nodeOf(group)));
-		}
+		for (const list of this.#at.rows.querySelectorAll(".nest")) this.#placeWork(list);
+	}
+
+	#placeWork(list) {
+		const groups = grouped(list.timeline.rows, (row) => this.#isApart(row));
+		place(list, groups.map((group) => this.#nodeOf(group)));
 	}
 
 	#drawNote() {
@@ -439,6 +460,8 @@ export class Opened {
 function tooLong(size) {
 	return `The record has ${bytes(size)}; the page shows at most ${bytes(MOST_BYTES)}.`;
 }
+
+const note = (words) => el("p", { class: "note" }, words);
 
 function headFigures(session, now) {
 	const { project, gitBranch, model, records, startedAt } = session;

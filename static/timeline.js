@@ -158,14 +158,16 @@ function isQuiet({ kind, name = "", result }) {
 /**
  * Returns the rows with runs of quiet calls as groups.
  * @param {TimeRow[]} rows
+ * @param {(row: TimeRow) => boolean} isApart  whether a row is in no group
  * @returns {TimeRow[][]} a group is longer than 1
  */
-export function grouped(rows) {
+export function grouped(rows, isApart = () => false) {
+	const isGrouped = (row) => isQuiet(row) && !isApart(row);
 	/** @type {TimeRow[][]} */
 	const out = [];
 	for (let from = 0; from < rows.length; ) {
 		let to = from;
-		while (to < rows.length && isQuiet(rows[to])) to += 1;
+		while (to < rows.length && isGrouped(rows[to])) to += 1;
 		const run = rows.slice(from, to);
 		if (run.filter(({ kind }) => kind === "tool_use").length >= GROUPED) out.push(run);
 		else out.push(...run.map((row) => [row]));

@@ -353,6 +353,41 @@ test("the end stays in sight when the window becomes smaller, and a place furthe
   unproblematic(page);
 });
 
+test("a record that is open while its tool runs gets its result, and stays where it is", async (t) => {
+  const dir = await claudeDir(t);
+  const claude = new Claude(dir, "Runs");
+  await claude.status("busy");
+  await claude.begin("begin");
+  const texts = Array.from({ length: 60 }, (_, at) => `answer ${at}`);
+  await claude.append(...texts.map((text) => claude.ofAssistant([{ type: "text", text }])));
+  const ids = [];
+  for (const name of ["Grep", "Read"]) ids.push(await claude.call(name, { pattern: "x" }));
+  const bash = await claude.call("Bash", { command: "make all" });
+  const later = Array.from({ length: 40 }, (_, at) => `later ${at}`);
+  await claude.append(...later.map((text) => claude.ofAssistant([{ type: "text", text }])));
+  const { page } = await start(t, dir, { hash: `#sessions&open=${claude.id}` });
+  const call = await row(page, "make all");
+  await call.click();
+  const detail = page.locator("#sessions-rows .detail");
+  await detail.locator(".whole", { hasText: "make all" }).waitFor();
+  assert.equal(await detail.locator(".note", { hasText: /^result$/ }).count(), 0);
+  await detail.locator("summary").first().click();
+  const flow = page.locator("#sessions-flow");
+  const place = async () => [(await call.boundingBox()).y, await flow.evaluate((it) => it.scrollTop)];
+  const before = await place();
+  await claude.result(bash, "all is made");
+  await detail.locator(".whole", { hasText: "all is made" }).waitFor();
+  // Three calls that went well are a group, in which an open one does not vanish.
+  for (const id of ids) await claude.result(id, "fine");
+  await until("no call runs", async () => (await page.locator("[data-running]").count()) === 0);
+  assert.equal(await detail.locator("details").first().getAttribute("open"), "");
+  assert.deepEqual(await place(), before);
+  await call.click();
+  await claude.say("done");
+  await row(page, "3 tool calls");
+  unproblematic(page);
+});
+
 test("a subagent's work is within the call that started it", async (t) => {
   const dir = await claudeDir(t);
   const claude = new Claude(dir, "Callers");
@@ -372,12 +407,25 @@ test("a subagent's work is within the call that started it", async (t) => {
   await card(page, claude).locator("li[data-agent=done]").waitFor();
   await card(page, claude).click();
   const agent = await row(page, "AgentFind callers");
-  const records = `${server.url}api/claude/sessions/${claude.id}/records?agent=a1`;
-  await until("the server knows the subagent", async () => (await fetch(records)).ok);
+  const isKnown = async (id) => {
+    const answer = await fetch(`${server.url}api/claude/sessions/${claude.id}/records?agent=${id}`);
+    return answer.ok;
+  };
+  await until("the server knows the subagent", () => isKnown("a1"));
   await agent.click();
   await page.locator(".nest .said", { hasText: "There are three." }).waitFor();
   await claude.subagent("a1", meta, "Wait, four.");
   await page.locator(".nest .said", { hasText: "Wait, four." }).waitFor();
+  const other = await claude.call("Agent", { ...input, description: "Count them" });
+  await claude.subagent("a2", { ...meta, description: "Count them", toolUseId: other }, "One.");
+  const counts = await row(page, "AgentCount them");
+  await card(page, claude).locator("li", { hasText: "Count them" }).waitFor();
+  await until("the server knows the other one", () => isKnown("a2"));
+  await counts.click();
+  await page.locator(".nest .said", { hasText: "One." }).waitFor();
+  await claude.result(other, "Two are left.", { result: { ...result, agentId: "a2" } });
+  await page.locator(".detail .whole", { hasText: "Two are left." }).waitFor();
+  assert.equal(await page.locator(".nest .said", { hasText: "One." }).count(), 1);
   unproblematic(page);
 });
 

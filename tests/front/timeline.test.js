@@ -163,6 +163,18 @@ test("runs of calls that went well are groups; failures, agents and open calls s
   );
 });
 
+test("a row that is apart stays out of its group", () => {
+  const calls = [0, 1, 2, 3, 4, 5, 6].flatMap((at) => [
+    record(2 * at, call(`${at}`)),
+    record(2 * at + 1, result(`${at}`)),
+  ]);
+  const { rows } = read(...calls);
+  const lengths = (apart) => grouped(rows, (row) => row === apart).map(({ length }) => length);
+  assert.deepEqual(lengths(), [7]);
+  assert.deepEqual(lengths(rows[3]), [3, 1, 3]);
+  assert.deepEqual(lengths(rows[5]), [5, 1, 1]);
+});
+
 test("reading back to the first record lets the newest rows go, and then the stream waits", () => {
   const timeline = new Timeline();
   const page = (from) => Array.from({ length: 500 }, (_, at) => record(from - at, say("x")));
