@@ -61,6 +61,9 @@ export class Opened {
 	#agents = new Map();
 	/** @type {Session | undefined} */
 	#session;
+	/** Buttons of rows: the one that had the focus last, and the one that Tab reaches. */
+	#focused = /** @type {any} */ (undefined);
+	#stop = /** @type {any} */ (undefined);
 	#at = parts("sessions-");
 	#drawSoon = batch(() => this.#draw());
 
@@ -70,6 +73,8 @@ export class Opened {
 		const { flow, rows, find, before } = this.#at;
 		flow.addEventListener("scroll", () => this.#onScroll(), { passive: true });
 		rows.addEventListener("click", ({ target }) => this.#onClick(target));
+		rows.addEventListener("keydown", (event) => this.#onKey(event));
+		rows.addEventListener("focusin", ({ target }) => this.#onFocus(target));
 		rows.addEventListener("toggle", () => setTimeout(() => this.#highlight()), true);
 		find.addEventListener("input", () => this.#find(find.value.trim()));
 		const onSight = (seen) => this.#onSight(seen.at(-1)?.isIntersecting);
@@ -237,6 +242,7 @@ export class Opened {
 		this.#found = this.#words ? matching() : grouped(rows, (row) => this.#isApart(row));
 		const nodes = this.#found.map((group) => this.#nodeOf(group));
 		place(this.#at.rows, nodes);
+		this.#drawStop();
 		this.#prune(rows);
 		this.#highlight();
 		this.#drawNote();
@@ -307,6 +313,7 @@ export class Opened {
 			const line = target.closest(".line");
 			if (line && !String(getSelection())) this.#toggle(line.parentNode);
 		} else reveal(button);
+		this.#drawStop();
 		this.#highlight();
 	}
 
@@ -433,17 +440,47 @@ export class Opened {
 		copyText(button, texts[button.dataset.text] ?? sessionId);
 	}
 
+	/** Moves the focus to the rows: to the newest one in sight. */
 	focus() {
-		const lines = [...this.#at.rows.querySelectorAll(".open")];
-		(lines.at(-1) ?? this.#at.flow).focus({ preventScroll: true });
+		if (this.#at.rows.childElementCount) this.move(0);
+		else this.#at.flow.focus({ preventScroll: true });
 	}
 
+	/** Moves the focus to the next row or to the one before, at first to the newest in sight. */
 	move(by) {
 		const buttons = [...this.#at.rows.querySelectorAll(".open")];
-		const at = buttons.findIndex((button) => button === document.activeElement);
-		const next = buttons[Math.max(0, Math.min(buttons.length - 1, at + by))];
+		const { activeElement } = document;
+		const at = buttons.findLastIndex((it) => it.closest("li").contains(activeElement));
+		const bottom = Math.min(innerHeight, this.#at.flow.getBoundingClientRect().bottom);
+		const isInSight = (button) => button.getBoundingClientRect().bottom <= bottom;
+		const wanted = at < 0 ? buttons.findLastIndex(isInSight) : at + by;
+		const next = buttons[Math.max(0, Math.min(buttons.length - 1, wanted))];
 		next?.focus({ preventScroll: true });
 		next?.closest(".line").scrollIntoView({ block: "nearest" });
+	}
+
+	#onKey(event) {
+		const { key, target, ctrlKey, altKey, metaKey, shiftKey } = event;
+		const by = { ArrowDown: 1, ArrowUp: -1 }[key];
+		if (!by || !target.matches(".open") || ctrlKey || altKey || metaKey || shiftKey) return;
+		event.preventDefault();
+		this.move(by);
+	}
+
+	#onFocus(target) {
+		if (!target.matches(".open")) return;
+		this.#focused = target;
+		this.#drawStop();
+	}
+
+	/** Lets Tab reach one row: the one that had the focus last, at first the newest one. */
+	#drawStop() {
+		const { rows } = this.#at;
+		const newest = rows.lastElementChild?.querySelector(".open");
+		const stop = rows.contains(this.#focused) ? this.#focused : newest;
+		if (this.#stop !== stop) this.#stop?.setAttribute("tabindex", "-1");
+		stop?.setAttribute("tabindex", "0");
+		this.#stop = stop;
 	}
 
 	/** Closes the record that has the focus. Returns whether it was open. */

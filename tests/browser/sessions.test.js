@@ -462,6 +462,59 @@ test("by the keyboard alone: from the list into a record, and back", async (t) =
   unproblematic(page);
 });
 
+test("the keyboard begins at the newest row in sight, and Tab reaches one row", async (t) => {
+  const dir = await claudeDir(t);
+  const claude = new Claude(dir, "Long");
+  await claude.status("busy");
+  await claude.begin("begin");
+  const texts = Array.from({ length: 300 }, (_, at) => `answer ${at}`);
+  await claude.append(...texts.map((text) => claude.ofAssistant([{ type: "text", text }])));
+  const { page } = await start(t, dir);
+  await card(page, claude).locator(".title").click();
+  await row(page, "answer 299");
+  const flow = page.locator("#sessions-flow");
+  await until("the end", () =>
+    flow.evaluate((it) => it.scrollTop + it.clientHeight > it.scrollHeight - 2),
+  );
+  const focused = () =>
+    page.evaluate(
+      () => document.activeElement.closest("li")?.querySelector(".said")?.textContent ?? "",
+    );
+  const stops = () =>
+    page.$$eval("#sessions-rows [tabindex='0']", (all) =>
+      all.map((it) => it.closest("li").querySelector(".said").textContent),
+    );
+  assert.deepEqual(await stops(), ["answer 299"]);
+  const top = await flow.evaluate((it) => it.scrollTop);
+  await page.keyboard.press("k");
+  assert.equal(await focused(), "answer 299");
+  await page.keyboard.press("k");
+  assert.equal(await focused(), "answer 298");
+  assert.equal(await flow.evaluate((it) => it.scrollTop), top);
+  assert.equal(await page.locator("#sessions-rows > li").count(), 100);
+  for (const key of ["ArrowUp", "ArrowUp", "ArrowDown"]) await page.keyboard.press(key);
+  assert.equal(await focused(), "answer 297");
+  assert.deepEqual(await stops(), ["answer 297"]);
+  await flow.focus();
+  await page.keyboard.press("Tab");
+  assert.equal(await focused(), "answer 297");
+  await flow.focus();
+  await page.keyboard.press("ArrowUp");
+  assert.equal(await focused(), "");
+  await flow.evaluate((it) => (it.scrollTop -= 600));
+  await page.keyboard.press("j");
+  const { bottom } = await flow.evaluate((it) => it.getBoundingClientRect());
+  const box = await page.evaluate(() => document.activeElement.getBoundingClientRect());
+  assert.ok(box.bottom <= bottom && box.bottom > bottom - 60, `${box.bottom} of ${bottom}`);
+  await page.keyboard.press("Enter");
+  await page.locator(".detail .whole").waitFor();
+  await page.locator(".detail summary").focus();
+  const open = await focused();
+  await page.keyboard.press("k");
+  assert.equal(Number((await focused()).slice(7)), Number(open.slice(7)) - 1);
+  unproblematic(page);
+});
+
 test("the filter is in the address, and the Live view has its words and project too", async (t) => {
   const dir = await claudeDir(t);
   await write(
