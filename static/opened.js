@@ -396,13 +396,15 @@ export class Opened {
 		const { reached, lookedAt } = this.#timeline;
 		const isBeginning = reached.state === "beginning";
 		const searched = `Searched the newest ${plural(lookedAt, "row")}.`;
+		const isEmpty = this.#words && !this.#found.length;
+		const whole = isEmpty ? "Nothing matches." : "The session begins here.";
 		const texts = {
 			reading: "Reading…",
 			failed: "The server did not answer.",
 			unknown: "No transcript of this session: it was deleted, or is too old.",
 			deleted: "The session was deleted.",
 			elsewhere: `Its records are on ${this.#machine}: open the page there.`,
-			idle: isBeginning ? "The session begins here." : this.#words ? searched : "",
+			idle: isBeginning ? whole : this.#words ? searched : "",
 		};
 		setText(this.#at.before, texts[this.#state]);
 		const isMore = !isBeginning && this.#state !== "unknown" && !this.#machine;

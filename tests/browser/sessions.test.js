@@ -676,8 +676,11 @@ test("one finds words within a session, also in records that were not read yet",
   await page.click("#sessions-further");
   await row(page, "the needle is here, once");
   assert.equal(await page.locator("#sessions-rows li").count(), 1);
+  await page.fill("#sessions-find", "camel");
+  await page.locator("#sessions-before", { hasText: /^Nothing matches\.$/ }).waitFor();
   await page.fill("#sessions-find", "");
   await row(page, "hay 1499");
+  await page.locator("#sessions-before", { hasText: "The session begins here." }).waitFor();
   unproblematic(page);
 });
 
