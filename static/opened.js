@@ -213,9 +213,37 @@ export class Opened {
 	}
 
 	#find(words) {
+		if (words === this.#words) return;
+		const hit = words ? undefined : this.#hit();
 		this.#words = words;
 		this.#draw();
-		if (!words) this.#toEnd();
+		if (hit) this.#keepInSight(hit);
+		else if (!words) this.#toEnd();
+	}
+
+	/** Returns the row that a search was for, and its place: one in use, else the first in sight. */
+	#hit() {
+		const { rows, flow } = this.#at;
+		const { top, bottom } = flow.getBoundingClientRect();
+		const placeOf = (node) => node.getBoundingClientRect().top - top;
+		const isInSight = (node) => placeOf(node) >= 0 && placeOf(node) < bottom - top;
+		const isOpen = (node) => node.isOpen;
+		const hasFocus = (node) => node.contains(document.activeElement);
+		const isOpenHere = (node) => isOpen(node) && isInSight(node);
+		const tests = [hasFocus, isOpenHere, isOpen, isInSight];
+		const node = tests.map((test) => [...rows.children].find(test)).find(Boolean);
+		return node && { node, place: placeOf(node) };
+	}
+
+	/** Puts a row at the place where it was, or as near as it is in sight. */
+	#keepInSight({ node, place }) {
+		const group = this.#groups.get(node.row);
+		if (!node.isConnected && group && !group.isOpen) this.#toggle(group);
+		const { flow } = this.#at;
+		const top = node.getBoundingClientRect().top - flow.getBoundingClientRect().top;
+		const lowest = flow.clientHeight - NEAR_PX;
+		flow.scrollTop += top - Math.max(0, Math.min(place, lowest));
+		this.#onScroll();
 	}
 
 	#isWanted() {
@@ -241,7 +269,10 @@ export class Opened {
 		const matching = () => rows.filter(this.#isWanted()).map((row) => [row]);
 		this.#found = this.#words ? matching() : grouped(rows, (row) => this.#isApart(row));
 		const nodes = this.#found.map((group) => this.#nodeOf(group));
+		const activeElement = /** @type {any} */ (document.activeElement);
 		place(this.#at.rows, nodes);
+		// A row that goes into an open group loses it.
+		if (this.#at.rows.contains(activeElement)) activeElement.focus({ preventScroll: true });
 		this.#drawStop();
 		this.#prune(rows);
 		this.#highlight();

@@ -684,6 +684,61 @@ test("one finds words within a session, also in records that were not read yet",
   unproblematic(page);
 });
 
+test("a hit stays in sight when the search is cleared: an open one, else the first", async (t) => {
+  const dir = await claudeDir(t);
+  const claude = new Claude(dir, "Context");
+  await claude.status("busy");
+  await claude.begin("begin");
+  const records = [];
+  for (let at = 0; at < 80; at += 1) {
+    const text = at === 20 || at === 50 ? `the needle ${at}` : `hay ${at}`;
+    records.push(claude.ofAssistant([{ type: "text", text }]));
+  }
+  await claude.append(...records);
+  for (const name of ["Read", "Read", "Read", "Grep"]) {
+    const id = await claude.call(name, { file_path: name === "Grep" ? "/camel" : "/a.rs" });
+    await claude.result(id, "fine");
+  }
+  const { page } = await start(t, dir, { hash: `#sessions&open=${claude.id}`, height: 600 });
+  await row(page, "hay 79");
+  const lines = page.locator("#sessions-rows .line");
+  const flow = await page.locator("#sessions-flow").boundingBox();
+  const placeOf = async (text) => (await (await row(page, text)).boundingBox()).y - flow.y;
+  const isInSight = async (text) => {
+    const place = await placeOf(text);
+    return place >= 0 && place < flow.height;
+  };
+  const find = async (text, count) => {
+    await page.fill("#sessions-find", text);
+    await until("the hits", async () => (await lines.count()) === count);
+  };
+  const clear = async () => {
+    await page.fill("#sessions-find", "");
+    await until("all rows", async () => (await lines.count()) > 80);
+  };
+  await find("needle", 2);
+  await (await row(page, "needle 50")).click();
+  await page.locator(".detail .whole").waitFor();
+  const place = await placeOf("needle 50");
+  await clear();
+  assert.ok(Math.abs((await placeOf("needle 50")) - place) < 2);
+  assert.ok(await isInSight("hay 49"));
+  await (await row(page, "needle 50")).click();
+  await find("needle", 2);
+  await clear();
+  assert.ok(await isInSight("needle 20"));
+  await claude.say("more");
+  await page.locator("#sessions-new", { hasText: "1 new" }).waitFor();
+  assert.ok(await isInSight("needle 20"));
+  await find("camel", 1);
+  await clear();
+  assert.ok(await isInSight("/camel"));
+  await find("nothing like this", 0);
+  await clear();
+  assert.ok(await isInSight("more"));
+  unproblematic(page);
+});
+
 test("the resume command, the id and the transcript's path can be copied", async (t) => {
   const dir = await claudeDir(t);
   const claude = new Claude(dir, "Copy", { project: "/home/demo/it's" });
