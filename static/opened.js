@@ -246,6 +246,15 @@ export class Opened {
 		this.#onScroll();
 	}
 
+	/** Clears the search. Returns whether there was one. */
+	clearFind() {
+		const { find } = this.#at;
+		if (!find.value) return false;
+		find.value = "";
+		this.#find("");
+		return true;
+	}
+
 	#isWanted() {
 		return matcher({ q: this.#words }, haystackOf);
 	}

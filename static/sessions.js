@@ -217,9 +217,9 @@ function move(by) {
 	else cards.move(by);
 }
 
-/** Takes back one step: a record, the session, the filter. */
+/** Takes back one step: a record, the search in the session, the session, the filter. */
 function back() {
-	if (isIn(at.one) && opened.closeRow()) return;
+	if (isIn(at.one) && (opened.closeRow() || opened.clearFind())) return;
 	if (page.filter.open) close();
 	else narrow(EVERYTHING);
 }

@@ -739,6 +739,38 @@ test("a hit stays in sight when the search is cleared: an open one, else the fir
   unproblematic(page);
 });
 
+test("Escape clears the search in a session before it closes the session", async (t) => {
+  const dir = await claudeDir(t);
+  const claude = new Claude(dir, "Escape");
+  await claude.status("busy");
+  await claude.begin("begin");
+  for (let at = 0; at < 60; at += 1) await claude.say(at === 20 ? "the needle" : `hay ${at}`);
+  const { page } = await start(t, dir, { hash: `#sessions&open=${claude.id}`, height: 600 });
+  await row(page, "hay 59");
+  const lines = page.locator("#sessions-rows .line");
+  const isAll = () => until("all rows", async () => (await lines.count()) > 60);
+  await page.keyboard.press("f");
+  await page.keyboard.type("needle");
+  await until("the hit", async () => (await lines.count()) === 1);
+  await page.keyboard.press("Escape");
+  await isAll();
+  assert.equal(await page.inputValue("#sessions-find"), "");
+  assert.ok(await page.locator("#sessions-find").evaluate((it) => it === document.activeElement));
+  await page.keyboard.type("needle");
+  await until("the hit", async () => (await lines.count()) === 1);
+  await page.keyboard.press("Enter");
+  const hit = await row(page, "the needle");
+  assert.ok(await hit.locator(".open").evaluate((it) => it === document.activeElement));
+  await page.keyboard.press("Escape");
+  await isAll();
+  assert.ok(await hit.locator(".open").evaluate((it) => it === document.activeElement));
+  const [box, flow] = [hit, page.locator("#sessions-flow")].map((it) => it.boundingBox());
+  assert.ok((await box).y >= (await flow).y && (await box).y < (await flow).y + 400);
+  await page.keyboard.press("Escape");
+  await page.locator("#sessions-one").waitFor({ state: "hidden" });
+  unproblematic(page);
+});
+
 test("the resume command, the id and the transcript's path can be copied", async (t) => {
   const dir = await claudeDir(t);
   const claude = new Claude(dir, "Copy", { project: "/home/demo/it's" });
