@@ -32,6 +32,7 @@ const FRAMES_MS = 100;
 const MOST_BYTES = 16 * 1024 * 1024;
 /** Of a project's path. */
 const PATH_CHARS = 1_000;
+const DELETED = "The session was deleted.";
 /** The end is in sight within these pixels. */
 const NEAR_PX = 48;
 
@@ -89,10 +90,10 @@ export class Opened {
 
 	/** Opens a session, or none for an empty id. */
 	show(id, session) {
-		if (id !== this.id) this.#begin(id);
-		const isChanged = this.#session !== session;
-		if (session) this.#session = session;
-		if (!isChanged) return;
+		const isBack = session && this.#state === "deleted";
+		if (id !== this.id || isBack) this.#begin(id);
+		if (!session || session === this.#session) return;
+		this.#session = session;
 		this.#drawHead(Date.now());
 		// Its state tells whether open calls run.
 		this.#drawSoon();
@@ -120,7 +121,7 @@ export class Opened {
 
 	/** Reads the newest records again, after a gap in the stream or in the rows. */
 	reload() {
-		if (!this.id) return;
+		if (!this.id || this.#state === "deleted") return;
 		this.#clear();
 		this.#readOlder(FIRST).then(() => this.#toEnd());
 	}
@@ -145,7 +146,11 @@ export class Opened {
 		let answer = await read();
 		const isUnread = reached.state === "unread";
 		if (answer.status === 404 && isUnread) answer = await this.#readOld().then(read);
-		if (timeline !== this.#timeline) return;
+		if (timeline === this.#timeline) this.#take(answer);
+	}
+
+	#take(answer) {
+		if (this.#state === "deleted") return;
 		this.#state = answer.records ? "idle" : answer.status === 404 ? "unknown" : "failed";
 		if (answer.records) this.#prepend(answer);
 		this.#drawNote();
@@ -181,9 +186,10 @@ export class Opened {
 		if (timeline) this.#drawSoon();
 	}
 
-	onRemoved() {
+	onDeleted() {
 		this.#state = "deleted";
-		this.#drawNote();
+		this.#drawHead(Date.now());
+		this.#draw();
 	}
 
 	#isAtEnd() {
@@ -343,8 +349,8 @@ export class Opened {
 	}
 
 	#isRunning(row) {
-		const isStopped = this.#session && isAtRest(this.#session, row);
-		return isUnanswered(row) && !row.isOver && !isStopped;
+		if (this.#state === "deleted" || !isUnanswered(row) || row.isOver) return false;
+		return !this.#session || !isAtRest(this.#session, row);
 	}
 
 	#onClick(target) {
@@ -442,12 +448,13 @@ export class Opened {
 			reading: "Reading…",
 			failed: "The server did not answer.",
 			unknown: "No transcript of this session: it was deleted, or is too old.",
-			deleted: "The session was deleted.",
+			deleted: DELETED,
 			elsewhere: `Its records are on ${this.#machine}: open the page there.`,
 			idle: isBeginning ? whole : this.#words ? searched : "",
 		};
 		setText(this.#at.before, texts[this.#state]);
-		const isMore = !isBeginning && this.#state !== "unknown" && !this.#machine;
+		const isGone = ["unknown", "deleted"].includes(this.#state);
+		const isMore = !isBeginning && !isGone && !this.#machine;
 		this.#at.further.hidden = !this.id || !isMore || !(this.#words || this.#state === "failed");
 		setAttr(this.#at.before, "data-state", this.#state);
 	}
@@ -463,9 +470,10 @@ export class Opened {
 		const at = this.#at;
 		const known = session ?? /** @type {any} */ ({ sessionId: this.#sessionId });
 		setText(at.title, this.id && titleOf(known));
-		at.figures.replaceChildren(...(session ? headFigures(session, now) : []));
+		const isDeleted = this.#state === "deleted";
+		at.figures.replaceChildren(...(session ? headFigures(session, now, isDeleted) : []));
 		at.path.hidden = !session?.path;
-		at.waits.hidden = session?.status !== "waiting";
+		at.waits.hidden = isDeleted || session?.status !== "waiting";
 		if (session && !at.waits.hidden) at.waits.replaceChildren(...waitBar(session, now));
 	}
 
@@ -542,10 +550,11 @@ function tooLong(size) {
 
 const note = (words) => el("p", { class: "note" }, words);
 
-function headFigures(session, now) {
+function headFigures(session, now, isDeleted) {
 	const { project, gitBranch, model, records, startedAt } = session;
 	const { turns, denied, compactions, tokens, cache, cost, reported } = figures(session);
 	const words = [
+		isDeleted && el("span", { class: "error" }, DELETED),
 		project && brief(project, PATH_CHARS),
 		gitBranch && brief(gitBranch),
 		model && modelName(model),
@@ -553,7 +562,7 @@ function headFigures(session, now) {
 		denied,
 		compactions,
 		plural(records, "record"),
-		startedAt && since(startedAt, now, "began ", " ago"),
+		startedAt && !isDeleted && since(startedAt, now, "began ", " ago"),
 		contextOf(session),
 		tokens,
 		cache,

@@ -157,7 +157,7 @@ function onEvent(event) {
 	const change = roster.accept(event, Date.now());
 	if (change) onChange(change.before, change.after);
 	const isOpen = keyOf(event.data) === page.filter.open;
-	if (isOpen && event.type === "session.removed") opened.onRemoved();
+	if (isOpen && event.data.reason === "deleted") opened.onDeleted();
 }
 
 /** @param {Types.Session} [before] @param {Types.Session} [after] */

@@ -574,6 +574,34 @@ test("a session that is deleted leaves the list, and an open one says so", async
   unproblematic(page);
 });
 
+test("the head of a deleted session says so, nothing ticks, and it can come back", async (t) => {
+  const dir = await claudeDir(t);
+  const [child] = processes(t, 1);
+  const claude = new Claude(dir, "Gone", { pid: child });
+  await claude.begin("soon gone");
+  await claude.say("reads");
+  await claude.call("Bash", { command: "make all" });
+  await claude.status("waiting", "permission prompt");
+  const { page } = await start(t, dir, { hash: `#sessions&open=${claude.id}` });
+  await row(page, "make all");
+  await page.locator("#sessions-waits", { hasText: /^Waits for you · \d+ s/ }).waitFor();
+  const ticking = page.locator("#sessions-one [data-since]:visible");
+  assert.equal(await ticking.count(), 3);
+  await claude.remove();
+  const head = page.locator("#sessions-figures", { hasText: "The session was deleted." });
+  await head.waitFor();
+  await page.locator("#sessions-rows .took", { hasText: /^no result$/ }).waitFor();
+  assert.equal(await ticking.count(), 0);
+  assert.equal(await page.locator("#sessions-waits").isVisible(), false);
+  assert.match(await page.textContent("#sessions-title"), /Gone/);
+  await claude.status("busy");
+  await claude.prompt("back again");
+  await row(page, "back again");
+  assert.equal(await page.locator("#sessions-rows > li").count(), 1);
+  await head.waitFor({ state: "hidden" });
+  unproblematic(page);
+});
+
 test("an empty view says why: nothing yet, nothing matches, switched off, server gone", async (t) => {
   const dir = await claudeDir(t);
   const { page, server } = await start(t, dir, { hash: "#sessions" });
