@@ -19,13 +19,18 @@ export function ago(ms) {
 /** @type {any} */
 const EXACT = { dateStyle: "full", timeStyle: "medium" };
 /** @type {any} */
+const DATE = { dateStyle: "full" };
+/** @type {any} */
 const CLOCK = { hour: "2-digit", minute: "2-digit" };
 /** Created on first use: `Intl` takes 30 ms to start. @type {Intl.DateTimeFormat | undefined} */
+let exactFormat;
+/** @type {Intl.DateTimeFormat | undefined} */
 let dateFormat;
 /** @type {Intl.DateTimeFormat | undefined} */
 let clockFormat;
 
-export const exact = (ms) => (dateFormat ??= new Intl.DateTimeFormat([], EXACT)).format(ms);
+export const exact = (ms) => (exactFormat ??= new Intl.DateTimeFormat([], EXACT)).format(ms);
+export const date = (ms) => (dateFormat ??= new Intl.DateTimeFormat([], DATE)).format(ms);
 export const clock = (ms) => (clockFormat ??= new Intl.DateTimeFormat([], CLOCK)).format(ms);
 export const number = (count) => (count < 1000 ? String(count) : count.toLocaleString());
 export const inflect = (count, one) => (count === 1 ? one : `${one}s`);

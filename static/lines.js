@@ -5,7 +5,7 @@
 import { since } from "./cards.js";
 import { formatted, long, plain, recordTree } from "./details.js";
 import { el, flat, setAttr, setText } from "./dom.js";
-import { brief, bytes, clock, exact, number, plural } from "./format.js";
+import { brief, bytes, clock, date, exact, number, plural } from "./format.js";
 import { firstLines } from "./items.js";
 import { took } from "./session.js";
 import { durationOf, isUnanswered, outcomeOf, partsOf, summaryOf } from "./timeline.js";
@@ -32,6 +32,9 @@ const KINDS = {
 	notice: ["i", "notice"],
 	other: ["·", "other record"],
 };
+
+/** Returns a line that is no row: it says of which day the rows below it are. */
+export const newDate = (ms) => el("li", { class: "date" }, el("h3", {}, date(ms)));
 
 export function newGroup() {
 	const node = newLine("group of tool calls");

@@ -11,9 +11,9 @@ import { matcher, wantedWords } from "./filter.js";
 import { brief, bytes, number, plural } from "./format.js";
 import { highlight } from "./highlight.js";
 import { resumeOf } from "./items.js";
-import { fillLine, groupLine, newGroup, newRow, recordNodes, rowLine } from "./lines.js";
+import { fillLine, groupLine, newDate, newGroup, newRow, recordNodes, rowLine } from "./lines.js";
 import { AGENT_TOOLS, doing, figures, isAtRest, keyOf, modelName, titleOf } from "./session.js";
-import { Timeline, grouped, haystackOf, isUnanswered } from "./timeline.js";
+import { Timeline, daysOf, grouped, haystackOf, isUnanswered } from "./timeline.js";
 /** @import { Frame, Session, TimeRow } from "./types.js" */
 
 /** Records of the first request, and of later ones. */
@@ -58,6 +58,8 @@ export class Opened {
 	#nodes = new Map();
 	/** @type {Map<TimeRow, any>} Nodes of groups, by each of their rows. */
 	#groups = new Map();
+	/** Lines with a date, by the start of its day. @type {Map<number, any>} */
+	#dates = new Map();
 	/** Timelines of subagents that are open, by id. @type {Map<string, Timeline>} */
 	#agents = new Map();
 	/** @type {Session | undefined} */
@@ -115,7 +117,7 @@ export class Opened {
 		this.#timeline = new Timeline();
 		this.#state = "idle";
 		this.#unseen = this.#fresh = 0;
-		for (const map of [this.#nodes, this.#groups, this.#agents]) map.clear();
+		for (const map of [this.#nodes, this.#groups, this.#dates, this.#agents]) map.clear();
 		this.#at.rows.replaceChildren();
 	}
 
@@ -237,7 +239,8 @@ export class Opened {
 		const hasFocus = (node) => node.contains(document.activeElement);
 		const isOpenHere = (node) => isOpen(node) && isInSight(node);
 		const tests = [hasFocus, isOpenHere, isOpen, isInSight];
-		const node = tests.map((test) => [...rows.children].find(test)).find(Boolean);
+		const nodes = Array.from(rows.children).filter((node) => !node.matches(".date"));
+		const node = tests.map((test) => nodes.find(test)).find(Boolean);
 		return node && { node, place: placeOf(node) };
 	}
 
@@ -283,9 +286,13 @@ export class Opened {
 		const { rows } = this.#timeline;
 		const matching = () => rows.filter(this.#isWanted()).map((row) => [row]);
 		this.#found = this.#words ? matching() : grouped(rows, (row) => this.#isApart(row));
-		const nodes = this.#found.map((group) => this.#nodeOf(group));
+		const days = daysOf(this.#found, Date.now());
+		const nodes = this.#found.map((group) => [
+			this.#dateNode(days.get(group)),
+			this.#nodeOf(group),
+		]);
 		const activeElement = /** @type {any} */ (document.activeElement);
-		place(this.#at.rows, nodes);
+		place(this.#at.rows, flat(nodes));
 		// A row that goes into an open group loses it.
 		if (this.#at.rows.contains(activeElement)) activeElement.focus({ preventScroll: true });
 		this.#drawStop();
@@ -310,6 +317,13 @@ export class Opened {
 
 	#nodeOf(group) {
 		return group.length > 1 ? this.#groupNode(group) : this.#rowNode(group[0]);
+	}
+
+	#dateNode(day) {
+		if (day === undefined) return undefined;
+		const node = this.#dates.get(day) ?? newDate(day);
+		this.#dates.set(day, node);
+		return node;
 	}
 
 	/** Whether a row is in use and would vanish in a group that is closed. */

@@ -177,6 +177,27 @@ export function grouped(rows, isApart = () => false) {
 	return out;
 }
 
+const dayOf = (ms) => new Date(ms).setHours(0, 0, 0, 0);
+
+/**
+ * Returns the starts of days, in local time, by the groups with which they begin; none if all is
+ * of today. A time that goes back begins no day.
+ * @param {TimeRow[][]} groups
+ * @returns {Map<TimeRow[], number>}
+ */
+export function daysOf(groups, now) {
+	const starts = new Map();
+	/** @type {number | undefined} */
+	let last;
+	for (const group of groups.filter(([{ ms }]) => ms !== undefined)) {
+		const day = dayOf(group[0].ms);
+		const isFirst = last === undefined;
+		if (isFirst ? day !== dayOf(now) : day > Number(last)) starts.set(group, day);
+		last = Math.max(day, last ?? day);
+	}
+	return starts;
+}
+
 /** Returns the duration of a call in milliseconds, if it is known. @param {TimeRow} row */
 export function durationOf({ ms, durationMs, result }) {
 	if (durationMs !== undefined) return durationMs;

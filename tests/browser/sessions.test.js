@@ -373,7 +373,8 @@ test("a record that is open while its tool runs gets its result, and stays where
   assert.equal(await detail.locator(".note", { hasText: /^result$/ }).count(), 0);
   await detail.locator("summary").first().click();
   const flow = page.locator("#sessions-flow");
-  const place = async () => [(await call.boundingBox()).y, await flow.evaluate((it) => it.scrollTop)];
+  const scrolled = () => flow.evaluate((it) => it.scrollTop);
+  const place = async () => [(await call.boundingBox()).y, await scrolled()];
   const before = await place();
   await claude.result(bash, "all is made");
   await detail.locator(".whole", { hasText: "all is made" }).waitFor();
@@ -673,6 +674,49 @@ test("agents' work is a kind of rows in the Live view, off at first and remember
   await page.click("text=Open session");
   await row(page, "All pass.");
   assert.equal(await hash(page), `#sessions&open=${claude.id}`);
+  unproblematic(page);
+});
+
+test("dates stand between rows of different days, also when older ones are read", async (t) => {
+  const dir = await claudeDir(t);
+  const claude = new Claude(dir, "Days");
+  const noon = new Date().setHours(12, 0, 0, 0);
+  const ago = (days) => ({ at: new Date(noon).setDate(new Date(noon).getDate() - days) });
+  await claude.begin("three days ago", ago(3));
+  const texts = Array.from({ length: 300 }, (_, at) => `hay ${at}`);
+  await claude.append(
+    ...texts.map((text) => claude.ofAssistant([{ type: "text", text }], ago(1))),
+  );
+  await claude.prompt("now");
+  await claude.status("busy");
+  const { page } = await start(t, dir, { hash: `#sessions&open=${claude.id}` });
+  const date = (days) =>
+    page.evaluate((at) => new Date(at).toLocaleDateString([], { dateStyle: "full" }), ago(days).at);
+  const [old, before, today] = [await date(3), await date(1), await date(0)];
+  await row(page, "now");
+  const all = () =>
+    page.$$eval("#sessions-rows > li", (nodes) =>
+      nodes.map((it) => (it.querySelector(":scope .said, :scope h3") ?? it).textContent),
+    );
+  const few = await all();
+  assert.equal(few[0], before);
+  assert.equal(few.length, 102);
+  const flow = page.locator("#sessions-flow");
+  await until("the first record", async () => {
+    await flow.evaluate((it) => (it.scrollTop -= 5_000));
+    return (await page.textContent("#sessions-before")) === "The session begins here.";
+  });
+  await row(page, "three days ago");
+  assert.deepEqual(await all(), [old, "three days ago", before, ...texts, today, "now"]);
+  await flow.focus();
+  for (let at = 0; at < 60; at += 1) await page.keyboard.press("k");
+  const focused = await page.evaluateHandle(() => document.activeElement.closest("li"));
+  assert.equal(await focused.$eval(".said", (it) => it.textContent), "three days ago");
+  await page.fill("#sessions-find", "three");
+  await until("the hit", async () => (await all()).length === 2);
+  assert.deepEqual(await all(), [old, "three days ago"]);
+  await page.fill("#sessions-find", "now");
+  await until("the hit", async () => String(await all()) === "now");
   unproblematic(page);
 });
 

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import {
   MOST_ROWS,
   Timeline,
+  daysOf,
   durationOf,
   grouped,
   haystackOf,
@@ -161,6 +162,24 @@ test("runs of calls that went well are groups; failures, agents and open calls s
     grouped(timeline.rows.slice(0, 3)).map(({ length }) => length),
     [1, 1, 1],
   );
+});
+
+test("days begin with their first rows, and with none if all is of today", () => {
+  const local = (day, hour) => new Date(2026, 10, day, hour).getTime();
+  const check = (times, wanted) => {
+    const groups = times.map((ms) => [{ ms }]);
+    const starts = daysOf(groups, local(25, 12));
+    assert.deepEqual(
+      groups.map((group) => starts.get(group)),
+      wanted.map((day) => day && local(day, 0)),
+    );
+  };
+  check([local(25, 0), local(25, 11)], [undefined, undefined]);
+  check([local(22, 10), local(22, 23), local(24, 0)], [22, undefined, 24]);
+  check([local(24, 23), local(25, 0), local(24, 23), local(25, 1)], [24, 25, undefined, undefined]);
+  check([undefined, local(24, 23), undefined, local(25, 1)], [undefined, 24, undefined, 25]);
+  check([undefined], [undefined]);
+  check([], []);
 });
 
 test("a row that is apart stays out of its group", () => {
