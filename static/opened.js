@@ -351,6 +351,7 @@ export class Opened {
 		const node = this.#nodes.get(row) ?? newRow(row);
 		this.#nodes.set(row, node);
 		const isRunning = this.#isRunning(row);
+		if (node.isOpen) this.#fillWork(node);
 		if (node.result === row.result && node.isRunning === isRunning) return node;
 		if (node.isOpen && node.result !== row.result) {
 			this.#fillResult(node).then(() => this.#follow());
@@ -398,15 +399,20 @@ export class Opened {
 	}
 
 	/** Shows the result of a call, which can come while the call is open, and its subagent. */
-	async #fillResult({ row, detail }) {
+	async #fillResult(node) {
+		const { row, detail } = node;
 		const record = row.result && (await this.#record(row.result));
-		const [, work, result] = detail.children;
-		if (record) result.replaceChildren(...flat(recordNodes(record, "result")));
-		const agentId = AGENT_TOOLS.includes(row.name) && this.#agentId(row, record);
-		if (agentId && !work.firstChild) {
-			work.append(note("Reading…"));
-			work.replaceChildren(await this.#agentWork(agentId));
-		}
+		if (record) detail.children[2].replaceChildren(...flat(recordNodes(record, "result")));
+		await this.#fillWork(node, record);
+	}
+
+	/** Shows the work of a call's subagent, once it is known which one that is. */
+	async #fillWork({ row, detail }, result) {
+		const [, work] = detail.children;
+		const agentId = AGENT_TOOLS.includes(row.name) && this.#agentId(row, result);
+		if (!agentId || work.firstChild) return;
+		work.append(note("Reading…"));
+		work.replaceChildren(await this.#agentWork(agentId));
 	}
 
 	/** Reads a whole record. In files of 2025 subagents' records are in their session's file. */

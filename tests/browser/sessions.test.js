@@ -408,21 +408,16 @@ test("a subagent's work is within the call that started it", async (t) => {
   await card(page, claude).locator("li[data-agent=done]").waitFor();
   await card(page, claude).click();
   const agent = await row(page, "AgentFind callers");
-  const isKnown = async (id) => {
-    const answer = await fetch(`${server.url}api/claude/sessions/${claude.id}/records?agent=${id}`);
-    return answer.ok;
-  };
-  await until("the server knows the subagent", () => isKnown("a1"));
+  const records = `${server.url}api/claude/sessions/${claude.id}/records?agent=a1`;
+  await until("the server knows the subagent", async () => (await fetch(records)).ok);
   await agent.click();
   await page.locator(".nest .said", { hasText: "There are three." }).waitFor();
   await claude.subagent("a1", meta, "Wait, four.");
   await page.locator(".nest .said", { hasText: "Wait, four." }).waitFor();
   const other = await claude.call("Agent", { ...input, description: "Count them" });
+  await (await row(page, "AgentCount them")).click();
+  await page.locator(".detail .whole", { hasText: "Count them" }).waitFor();
   await claude.subagent("a2", { ...meta, description: "Count them", toolUseId: other }, "One.");
-  const counts = await row(page, "AgentCount them");
-  await card(page, claude).locator("li", { hasText: "Count them" }).waitFor();
-  await until("the server knows the other one", () => isKnown("a2"));
-  await counts.click();
   await page.locator(".nest .said", { hasText: "One." }).waitFor();
   await claude.result(other, "Two are left.", { result: { ...result, agentId: "a2" } });
   await page.locator(".detail .whole", { hasText: "Two are left." }).waitFor();
