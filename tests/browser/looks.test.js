@@ -164,7 +164,7 @@ for (const scheme of ["light", "dark"]) {
     await check("narrow");
     await page.keyboard.press("p");
     await append(dir, line("waits"));
-    await page.locator("#claude-live-pause", { hasText: "waiting" }).waitFor();
+    await page.locator("#claude-live-pause", { hasText: "new" }).waitFor();
     await page.fill("#claude-live-search", "nothing like this");
     await check("filtered to nothing, paused");
     await server.stop();

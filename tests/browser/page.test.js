@@ -54,7 +54,7 @@ test("a paused page counts the events that wait, and shows them on resuming", as
   const { dir, page } = await open(t, lines(3));
   await page.keyboard.press("p");
   await append(dir, ...lines(7, "later"));
-  await page.locator("#claude-live-pause", { hasText: "7 waiting" }).waitFor();
+  await page.locator("#claude-live-pause", { hasText: "7 new" }).waitFor();
   assert.equal(await page.locator(ROWS).count(), 3);
   await page.click("#claude-live-pause");
   await settled(page, 10);
@@ -72,17 +72,17 @@ test("a paused page drops purged prompts at once, and shows nothing new until it
     async () => !(await page.content()).includes("prompt 4"),
   );
   assert.deepEqual(await said(page), ["prompt 3", "prompt 2", "prompt 1", "prompt 0"]);
-  assert.equal(await page.textContent("#claude-live-pause"), "Resume · 1 waiting");
+  assert.equal(await page.textContent("#claude-live-pause"), "Resume · 1 new");
   await server.stop();
   await inState(page, "reconnecting");
   await write(dir, ...texts.slice(0, 3), ...lines(2, "after"));
   await serve(t, dir, { port: server.port });
   await inState(page, "live");
-  await page.locator("#claude-live-pause", { hasText: "waiting" }).waitFor();
+  await page.locator("#claude-live-pause", { hasText: "new" }).waitFor();
   await append(dir, line("last"));
   await until(
     "all that waits is counted",
-    async () => (await page.textContent("#claude-live-pause")) === "Resume · 4 waiting",
+    async () => (await page.textContent("#claude-live-pause")) === "Resume · 4 new",
   );
   assert.deepEqual(await said(page), ["prompt 2", "prompt 1", "prompt 0"]);
   await page.click("#claude-live-pause");
@@ -100,7 +100,7 @@ test("a history that is rewritten while paused keeps its older prompts", async (
   await page.click("#claude-live-pause");
   await write(dir, ...texts.slice(1, -1));
   await settled(page, 199);
-  assert.equal(await page.textContent("#claude-live-pause"), "Resume · 1 waiting");
+  assert.equal(await page.textContent("#claude-live-pause"), "Resume · 1 new");
   await page.fill("#claude-live-search", '"prompt 7"');
   await sees(page, "prompt 7");
   await page.fill("#claude-live-search", "");
