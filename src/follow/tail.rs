@@ -237,14 +237,23 @@ impl Tail {
     }
 
     pub(crate) fn status(&self) -> Status {
-        let read_bytes = match &self.state {
-            State::Missing { .. } => 0,
-            State::Following(current) | State::Switching { from: current, .. } => {
-                current.cursor.position()
-            }
-        };
+        let read_bytes = self.cursor().map_or(0, Cursor::position);
         let size_bytes = self.size_bytes.unwrap_or(0);
         Status { exists: self.size_bytes.is_some(), size_bytes, read_bytes }
+    }
+
+    /// Returns up to where lines were given out: a half line is read, but not given out.
+    pub(crate) fn given_bytes(&self) -> u64 {
+        self.cursor().map_or(0, Cursor::line_start)
+    }
+
+    fn cursor(&self) -> Option<&Cursor> {
+        match &self.state {
+            State::Missing { .. } => None,
+            State::Following(current) | State::Switching { from: current, .. } => {
+                Some(&current.cursor)
+            }
+        }
     }
 
     fn advance(

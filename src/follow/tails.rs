@@ -14,7 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::tail::{Batch, Options, Tail};
+use super::tail::{Batch, Options, Status, Tail};
 use super::tree::{FileState, Item, Kind, Reach, Tree};
 
 /// The time between two scans.
@@ -118,6 +118,7 @@ pub(crate) struct Polled<'a> {
     pub(crate) batch: &'a mut Batch,
     /// Whether the tail has read everything that the file had at the first poll.
     pub(crate) has_caught_up: bool,
+    pub(crate) size_bytes: u64,
     /// Up to where the tail has read.
     pub(crate) read_bytes: u64,
     /// When the file was last written; absent without items, a file, or such times.
@@ -268,6 +269,19 @@ impl Tails {
     pub(crate) fn read_bytes(&self, file: FileId) -> Option<u64> {
         let followed = self.files.get(&file)?.followed.as_ref()?;
         Some(followed.tail.status().read_bytes)
+    }
+
+    /// Returns up to where the file's tail has given out lines; absent without a tail.
+    pub(crate) fn given_bytes(&self, file: FileId) -> Option<u64> {
+        let followed = self.files.get(&file)?.followed.as_ref()?;
+        Some(followed.tail.given_bytes())
+    }
+
+    /// Whether the file's tail has more to read now.
+    pub(crate) fn is_reading(&self, file: FileId) -> bool {
+        let followed = self.files.get(&file).and_then(|file| file.followed.as_ref());
+        followed.is_some_and(|followed| followed.behind.is_some())
+            || self.unfinished.contains(&file)
     }
 
     pub(crate) fn counts(&self) -> Counts {
@@ -544,10 +558,10 @@ impl Tails {
         };
         let file = self.files.get(&id)?;
         let (path, batch) = (file.path.as_path(), &mut self.batch);
-        let read_bytes = file.followed.as_ref()?.tail.status().read_bytes;
+        let Status { size_bytes, read_bytes, .. } = file.followed.as_ref()?.tail.status();
         let meta = if batch.is_empty() { None } else { fs::metadata(path).ok() };
         let written_at = meta.and_then(|meta| meta.modified().ok());
-        Some(Polled { file: id, path, batch, has_caught_up, read_bytes, written_at })
+        Some(Polled { file: id, path, batch, has_caught_up, size_bytes, read_bytes, written_at })
     }
 
     /// Polls a tail. If that tells something, returns whether the tail has caught up.

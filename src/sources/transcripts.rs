@@ -188,7 +188,7 @@ impl Transcripts {
         }
         let is_held = self.poll_tails(period);
         let tails = &self.tails;
-        self.known.refold(|file| Some((tails.path(file)?.to_owned(), tails.read_bytes(file)?)));
+        self.known.refold(tails);
         let claude_dir = self.projects.parent();
         let relative = |file| tails.path(file)?.strip_prefix(claude_dir?).ok()?.to_str();
         let show_due = self.known.show(now, wall, relative);
@@ -278,8 +278,9 @@ impl Transcripts {
             match change {
                 Change::Found { file } => self.found(file),
                 Change::Changed { file, was } => {
-                    if let Some(known) = self.known.files.get_mut(&file) {
-                        known.publish_from = known.publish_from.max(was.size_bytes);
+                    let state = self.tails.state(file);
+                    if let (Some(known), Some(state)) = (self.known.files.get_mut(&file), state) {
+                        known.change(was.size_bytes, state.size_bytes);
                     }
                     self.found(file);
                 }
@@ -316,8 +317,8 @@ impl Transcripts {
             },
             None => return,
         };
-        let known_bytes = (!self.is_scanned).then_some(state.size_bytes);
-        self.known.add(file, &session_id, agent_id, written_at, known_bytes);
+        let size_bytes = state.size_bytes;
+        self.known.add(file, &session_id, agent_id, written_at, size_bytes, self.is_scanned);
         self.index(file);
         let (id, entry) = self.known.entry(&session_id);
         entry.liveness = self.registry.liveness(&session_id);

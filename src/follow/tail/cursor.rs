@@ -64,6 +64,11 @@ impl Cursor {
         self.lines.position()
     }
 
+    /// Up to where the file's lines were given out.
+    pub(super) fn line_start(&self) -> u64 {
+        self.lines.line_start()
+    }
+
     /// Reads to the end of the file, which has about `size_bytes`, and gives out its lines.
     pub(super) fn read(
         &mut self,

@@ -69,6 +69,11 @@ impl Lines {
         self.start + self.held.len() as u64 + self.dropped_bytes
     }
 
+    /// The offset of the half line, or of the next line.
+    pub(super) fn line_start(&self) -> u64 {
+        self.start
+    }
+
     /// The room that [`Lines::push`] needs before the block.
     pub(super) fn held_bytes(&self) -> usize {
         self.held.len()

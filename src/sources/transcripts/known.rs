@@ -15,8 +15,8 @@ use jiff::Timestamp;
 
 use crate::event::{Data, Draft, Origin, Rank, SessionRemoved, SourceId};
 use crate::follow::small;
-use crate::follow::tail::{Batch, Item, Line, Options, Tail};
-use crate::follow::tails::{FileId, Polled};
+use crate::follow::tail::{Batch, Item, Line, Options, Reason, Tail};
+use crate::follow::tails::{FileId, Polled, Tails};
 use crate::formats::prices::Prices;
 use crate::formats::transcript::{self, AgentMeta, Part, Place, Record};
 use crate::hub::Hub;
@@ -94,10 +94,9 @@ pub(super) struct KnownFile {
     session_id: Arc<str>,
     pub(super) agent_id: Option<String>,
     pub(super) written_at: Timestamp,
-    /// Lines that end behind this offset are published.
+    /// Lines that end behind this offset are published, unless they are old.
     pub(super) publish_from: u64,
-    /// Of these, only records after this time or without one; older ones are copies.
-    pub(super) publish_after: Option<Timestamp>,
+    old: Option<Old>,
     pub(super) newest: Option<Timestamp>,
     /// How much of it was read.
     pub(super) read_bytes: u64,
@@ -105,6 +104,13 @@ pub(super) struct KnownFile {
     pub(super) is_gone: bool,
     /// It was published that it cannot be read.
     is_unreadable: bool,
+}
+
+/// Records that were copied into a file or written into it again: those that begin before an offset
+/// and are not later than a time.
+struct Old {
+    before: u64,
+    until: Timestamp,
 }
 
 /// The outcome of a poll.
@@ -172,7 +178,7 @@ impl KnownFile {
             agent_id,
             written_at,
             publish_from: 0,
-            publish_after: None,
+            old: None,
             newest: None,
             read_bytes: 0,
             is_gone: false,
@@ -190,21 +196,42 @@ impl KnownFile {
     }
 
     fn publishes(&self, line: &Line, record: &Record) -> bool {
-        let is_later = |ts| self.publish_after.is_none_or(|after| ts > after);
-        self.is_new(line) && record.is_published() && record.ts.is_none_or(is_later)
+        let is_old = self.old.as_ref().is_some_and(|old| {
+            line.offset < old.before && record.ts.is_some_and(|ts| ts <= old.until)
+        });
+        self.is_new(line) && record.is_published() && !is_old
+    }
+
+    /// Takes in that the file, which has no tail, was written.
+    pub(super) fn change(&mut self, old_bytes: u64, size_bytes: u64) {
+        if size_bytes < old_bytes {
+            self.rewrite(size_bytes, Some(self.written_at));
+        } else {
+            self.publish_from = self.publish_from.max(old_bytes);
+        }
+    }
+
+    /// From now on every line is new, apart from those in the present content that are not later
+    /// than a time.
+    fn rewrite(&mut self, size_bytes: u64, until: Option<Timestamp>) {
+        self.publish_from = 0;
+        let until = until.max(self.old.as_ref().map(|old| old.until));
+        self.old = until.map(|until| Old { before: size_bytes, until });
     }
 
     /// After a rewrite every line that the tail returns is new to it. Their times separate the old
     /// records: those of the time before the start if the file was not read yet, and
     /// all that were known if the tail recognised none.
-    fn restart(&mut self, is_unknown: bool, has_caught_up: bool, started_at: Timestamp) {
-        self.publish_from = 0;
-        if !has_caught_up {
-            self.publish_after = self.publish_after.max(Some(started_at));
-        }
-        if is_unknown {
-            self.publish_after = self.publish_after.max(self.newest);
-        }
+    fn restart(
+        &mut self,
+        size_bytes: u64,
+        is_unknown: bool,
+        has_caught_up: bool,
+        started_at: Timestamp,
+    ) {
+        let of_start = (!has_caught_up).then_some(started_at);
+        let of_file = self.newest.filter(|_| is_unknown);
+        self.rewrite(size_bytes, of_start.max(of_file));
     }
 }
 
@@ -333,15 +360,16 @@ impl Known {
         self.files.get(&file).map(|file| &file.session_id)
     }
 
-    /// Adds a file. If it existed before the program's start, its first `known_bytes` are not
-    /// published; otherwise its records are, apart from those that were copied into it.
+    /// Adds a file. If it existed before the program's start, its present content is not published;
+    /// otherwise its records are, apart from those that were copied into it.
     pub(super) fn add(
         &mut self,
         id: FileId,
         session_id: &str,
         agent_id: Option<String>,
         written_at: Timestamp,
-        known_bytes: Option<u64>,
+        size_bytes: u64,
+        is_new: bool,
     ) {
         let started_at = self.started_at;
         let (session_id, entry) = self.entry(session_id);
@@ -353,9 +381,10 @@ impl Known {
         self.changed.insert(Arc::clone(&session_id));
         let file = self.files.entry(id).or_insert_with(|| {
             let mut file = KnownFile::new(session_id, agent_id, written_at);
-            match known_bytes {
-                Some(bytes) => file.publish_from = bytes,
-                None => file.publish_after = Some(started_at),
+            if is_new {
+                file.old = Some(Old { before: u64::MAX, until: started_at });
+            } else {
+                file.publish_from = size_bytes;
             }
             file
         });
@@ -402,7 +431,8 @@ impl Known {
 
     /// Takes in what a tail has read.
     pub(super) fn take(&mut self, polled: Polled, wall: Timestamp) -> Taken {
-        let Polled { file: id, path, batch, has_caught_up, read_bytes, written_at } = polled;
+        let Polled { file: id, path, batch, has_caught_up, size_bytes, read_bytes, written_at } =
+            polled;
         let Known { sessions, files, changed, stale, hub, health, .. } = self;
         let Some(file) = files.get_mut(&id) else { return Taken::default() };
         let Some(entry) = sessions.get_mut(&file.session_id) else { return Taken::default() };
@@ -428,11 +458,13 @@ impl Known {
                     let mut sink = Sink { file, followed, hub, health };
                     sink.take(&line, bytes, Origin { source, seq });
                 }
-                Item::Reset { kept, .. } => {
+                Item::Reset { reason, kept } => {
                     health.counters.resets.add(1);
                     let offsets = kept.iter().map(|kept| (kept.seq, kept.offset)).collect();
                     hub.retain(source, &offsets);
-                    file.restart(kept.is_empty(), has_caught_up, self.started_at);
+                    // A file that is back can still be being written.
+                    let size_bytes = if reason == Reason::Removed { u64::MAX } else { size_bytes };
+                    file.restart(size_bytes, kept.is_empty(), has_caught_up, self.started_at);
                     followed.is_stale = true;
                     stale.insert(Arc::clone(&file.session_id));
                 }
@@ -471,21 +503,28 @@ impl Known {
     }
 
     /// Folds the states of sessions again whose files were rewritten or are gone.
-    pub(super) fn refold(&mut self, read: impl Fn(FileId) -> Option<(std::path::PathBuf, u64)>) {
+    pub(super) fn refold(&mut self, tails: &Tails) {
         for id in std::mem::take(&mut self.stale) {
             let Some(entry) = self.sessions.get_mut(&id) else { continue };
             let files = entry.files();
             let Some(followed) = entry.followed.as_mut().filter(|it| it.is_stale) else { continue };
+            // A tail passes over known lines in silence. Before it has, they would be missing.
+            if files.iter().any(|file| tails.is_reading(*file)) {
+                self.stale.insert(id);
+                continue;
+            }
             followed.is_stale = false;
             followed.session = Session::new(&id, Arc::clone(&self.prices));
             for id in files {
                 let Some(file) = self.files.get(&id).filter(|file| !file.is_gone) else { continue };
                 let agent_id = file.agent_id.as_deref();
-                let Some((path, end)) = read(id) else { continue };
+                let (Some(path), Some(end)) = (tails.path(id), tails.given_bytes(id)) else {
+                    continue;
+                };
                 if let Some(agent_id) = agent_id {
-                    followed.read_meta(agent_id, &place::meta(&path));
+                    followed.read_meta(agent_id, &place::meta(path));
                 }
-                fold(&mut followed.session, agent_id, &path, end);
+                fold(&mut followed.session, agent_id, path, end);
             }
             self.changed.insert(id);
         }

@@ -253,6 +253,93 @@ fn a_transcript_that_is_cut_shows_what_is_left_and_repeats_nothing() {
     assert_eq!(world.follower.appended, [first, second, third]);
 }
 
+/// The remembered lines are longer than a poll reads.
+#[test]
+fn a_rewrite_of_long_lines_leaves_the_state_of_what_is_in_the_file() {
+    let (mut world, name) = (World::new(), "projects/-p/s.jsonl");
+    world.registry(7, "s", "idle");
+    PROCESSES.with_borrow_mut(|it| it.insert(7, "1".to_owned()));
+    world.run(1);
+    for at in 0..150 {
+        world.append(name, prompt(&format!("{at} {}", "x".repeat(10_000))));
+    }
+    world.append(name, answer("the end"));
+    world.run(20);
+    let content = fs::read_to_string(world.at(name)).unwrap();
+    let lines: Vec<&str> = content.lines().collect();
+    let left = [&lines[..140], &lines[141..]].concat().join("\n") + "\n";
+    world.write(name, &left);
+    world.run(3);
+    let seen = world.session("s");
+    assert_eq!((&seen["records"], &seen["text"]), (&json!(150), &json!("the end")));
+    assert_eq!(seen["bytes"], left.len());
+    assert_eq!(world.follower.appended.len(), 151, "nothing came twice");
+    world.restart();
+    world.run(3);
+    assert_eq!(world.session("s")["tokens"], seen["tokens"]);
+}
+
+#[test]
+fn half_a_record_that_is_completed_while_a_state_is_folded_again_counts_once() {
+    let (mut world, name) = (World::new(), "projects/-p/s.jsonl");
+    world.append(name, prompt("a"));
+    let mut record = prompt("b");
+    record["uuid"] = json!("b");
+    let record = format!("{record}\n");
+    let (start, rest) = record.split_at(20);
+    world.append_text(name, start);
+    world.run(10);
+    assert_eq!(world.session("s")["records"], 1);
+    // The state is folded again in the step that sees this, and the line is read in a later one.
+    let id = Arc::from("s");
+    world.follower.transcripts.known.expire(&id);
+    world.append_text(name, rest);
+    world.follower.transcripts.known.refold(&world.follower.transcripts.tails);
+    world.run(3);
+    assert_eq!(world.session("s")["records"], 2);
+}
+
+#[test]
+fn what_is_appended_to_a_transcript_that_became_shorter_is_on_the_stream() {
+    let (mut world, name) = (World::new(), "projects/-p/s.jsonl");
+    (0..20).for_each(|at| _ = world.append(name, prompt(&format!("old {at}"))));
+    let kept = fs::read_to_string(world.at(name)).unwrap();
+    let kept: String = kept.split_inclusive('\n').take(5).collect();
+    world.now += Duration::from_secs(3 * 24 * 3600);
+    world.restart();
+    world.run(10);
+    world.write(name, &kept);
+    let new: Vec<_> = (0..3).map(|_| world.append(name, prompt("new"))).collect();
+    world.run(70);
+    assert_eq!(world.follower.appended, new);
+    world.now += Duration::from_secs(3 * 24 * 3600);
+    world.restart();
+    world.run(10);
+    fs::remove_file(world.at(name)).unwrap();
+    world.run(100);
+    world.write(name, &kept);
+    let again = world.append(name, prompt("again"));
+    world.run(100);
+    assert_eq!(world.follower.appended, [again]);
+}
+
+#[test]
+fn records_after_a_rewrite_are_new_whatever_their_times() {
+    let (mut world, name) = (World::new(), "projects/-p/s.jsonl");
+    world.run(1);
+    let first = world.append(name, prompt("first"));
+    world.run(10);
+    let other = json!({"type": "user", "uuid": "other", "timestamp": start_time().to_string(),
+        "message": {"content": "known under another id"}});
+    world.write(name, &format!("{other}\n"));
+    world.run(5);
+    let late = json!({"type": "user", "uuid": "late", "timestamp": start_time().to_string(),
+        "message": {"content": "its time is before the first one's"}});
+    world.append_text(name, &format!("{late}\n"));
+    world.run(5);
+    assert_eq!(world.follower.appended, [first, "late".to_owned()]);
+}
+
 #[test]
 fn a_transcript_that_is_gone_takes_its_session_along_until_it_is_back() {
     let mut world = World::new();
