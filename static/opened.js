@@ -64,6 +64,8 @@ export class Opened {
 	#agents = new Map();
 	/** @type {Session | undefined} */
 	#session;
+	/** The same as the server sent it. @type {Session | undefined} */
+	#sent;
 	/** Buttons of rows: the one that had the focus last, and the one that Tab reaches. */
 	#focused = /** @type {any} */ (undefined);
 	#stop = /** @type {any} */ (undefined);
@@ -94,8 +96,10 @@ export class Opened {
 	show(id, session) {
 		const isBack = session && this.#state === "deleted";
 		if (id !== this.id || isBack) this.#begin(id);
-		if (!session || session === this.#session) return;
-		this.#session = session;
+		if (!session || session === this.#sent) return;
+		this.#sent = session;
+		// Without its transcript the server knows no title, a moment before it removes the session.
+		this.#session = session.records ? session : { ...this.#session, ...session };
 		this.#drawHead(Date.now());
 		// Its state tells whether open calls run.
 		this.#drawSoon();
@@ -104,7 +108,7 @@ export class Opened {
 	#begin(id) {
 		this.id = id;
 		[this.#sessionId, this.#machine] = id.split("/").reverse();
-		this.#session = undefined;
+		this.#session = this.#sent = undefined;
 		this.#words = this.#at.find.value = "";
 		this.#at.one.hidden = !id;
 		this.#clear();

@@ -1,7 +1,7 @@
 /** The Sessions view, on transcripts written as Claude Code writes them. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { utimes } from "node:fs/promises";
+import { rm, utimes } from "node:fs/promises";
 import { test } from "node:test";
 
 import { Claude } from "./claude.js";
@@ -581,13 +581,16 @@ test("the head of a deleted session says so, nothing ticks, and it can come back
   await page.locator("#sessions-waits", { hasText: /^Waits for you · \d+ s/ }).waitFor();
   const ticking = page.locator("#sessions-one [data-since]:visible");
   assert.equal(await ticking.count(), 3);
+  await rm(claude.path);
+  await page.locator("#sessions-figures", { hasText: "0 records" }).waitFor();
+  assert.equal(await page.textContent("#sessions-title"), "Gone");
   await claude.remove();
   const head = page.locator("#sessions-figures", { hasText: "The session was deleted." });
   await head.waitFor();
   await page.locator("#sessions-rows .took", { hasText: /^no result$/ }).waitFor();
   assert.equal(await ticking.count(), 0);
   assert.equal(await page.locator("#sessions-waits").isVisible(), false);
-  assert.match(await page.textContent("#sessions-title"), /Gone/);
+  assert.equal(await page.textContent("#sessions-title"), "Gone");
   await claude.status("busy");
   await claude.prompt("back again");
   await row(page, "back again");
