@@ -233,7 +233,7 @@ export class Opened {
 		else if (!words) this.#toEnd();
 	}
 
-	/** Returns the row that a search was for, and its place: one in use, else the first in sight. */
+	/** Returns the row that a search was for, and its place: one in use, else one in sight. */
 	#hit() {
 		const { rows, flow } = this.#at;
 		const { top, bottom } = flow.getBoundingClientRect();
