@@ -338,6 +338,8 @@ impl Transcripts {
     }
 
     fn gone(&mut self, file: FileId) {
+        // A session that has ended too is removed with its last state.
+        self.poll_registry();
         let Some(known) = self.known.files.get_mut(&file) else { return self.tails.forget(file) };
         known.is_gone = true;
         let (id, is_main) = (Arc::clone(known.session_id()), known.agent_id.is_none());

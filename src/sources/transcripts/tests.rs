@@ -357,6 +357,23 @@ fn a_transcript_that_is_gone_takes_its_session_along_until_it_is_back() {
 }
 
 #[test]
+fn a_session_has_its_state_until_it_is_removed() {
+    let mut world = World::new();
+    world.append(MAIN, prompt("one"));
+    world.registry(7, "s1", "idle");
+    PROCESSES.with_borrow_mut(|it| it.insert(7, "1".to_owned()));
+    world.run(10);
+    fs::remove_file(world.at("sessions/7.json")).unwrap();
+    fs::remove_file(world.at(MAIN)).unwrap();
+    while world.session("s1") != Value::Null {
+        assert_eq!(world.session("s1")["title"], "one");
+        world.now += Duration::from_millis(20);
+        world.follower.step(world.now, world.wall());
+        assert!(world.now < Duration::from_secs(60), "it is not removed");
+    }
+}
+
+#[test]
 fn a_session_that_changes_its_project_stays_the_same() {
     let mut world = World::new();
     world.run(1);
