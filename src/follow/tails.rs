@@ -368,8 +368,10 @@ impl Tails {
         };
         let file = self.files.get_mut(&id)?;
         if file.path != path {
-            // Of two copies the one that was written last is followed.
-            if file.missing.is_none() && state.mtime <= file.state.mtime && file.path.exists() {
+            // Of two copies the one that was written last is followed. The known state is behind
+            // that of a file that is being written, and a copy may have its times.
+            let present = FileState::at(&file.path);
+            if present.is_some_and(|present| !state.is_ahead_of(&present)) {
                 self.copies.insert(path, (id, state));
                 return None;
             }
@@ -405,9 +407,9 @@ impl Tails {
         }
         let was_gone = file.missing.take().is_some() && !self.missing.remove(&id);
         let from = std::mem::replace(&mut file.path, path);
-        let old = std::mem::replace(&mut file.state, state);
-        if from.exists() {
-            self.copies.insert(from, (id, old));
+        file.state = state;
+        if let Some(state) = FileState::at(&from) {
+            self.copies.insert(from, (id, state));
         }
         if was_gone { Change::Found { file: id } } else { Change::Moved { file: id } }
     }

@@ -46,6 +46,18 @@ pub(crate) struct FileState {
 }
 
 impl FileState {
+    /// Returns the present state; absent if no file is at the path.
+    pub(crate) fn at(path: &Path) -> Option<FileState> {
+        let meta = fs::metadata(path).ok().filter(Metadata::is_file)?;
+        Some(FileState::of(&meta))
+    }
+
+    /// Whether of two copies this one was written last. With the same size, a later time is as a
+    /// rule that of the copying.
+    pub(crate) fn is_ahead_of(&self, other: &FileState) -> bool {
+        self.mtime > other.mtime && self.size_bytes != other.size_bytes
+    }
+
     fn of(meta: &Metadata) -> FileState {
         FileState {
             size_bytes: meta.len(),

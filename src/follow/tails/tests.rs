@@ -58,6 +58,13 @@ impl World {
         file.unwrap().write_all(text.as_bytes()).unwrap();
     }
 
+    /// Appends so many seconds after a fixed time.
+    fn append_at(&self, seconds: u64, name: &str, text: &str) {
+        self.append(name, text);
+        let file = fs::File::options().append(true).open(self.at(name)).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
+    }
+
     fn rename(&self, from: &str, to: &str) {
         fs::create_dir_all(self.at(to).parent().unwrap()).unwrap();
         fs::rename(self.at(from), self.at(to)).unwrap();
@@ -210,6 +217,25 @@ fn of_two_copies_the_one_that_was_written_last_is_followed() {
     fs::remove_file(world.at("q/a.jsonl")).unwrap();
     assert_eq!(world.run(70), [">a"], "back to the other one");
     assert_eq!(world.tails.counts().files, 1);
+}
+
+#[test]
+fn a_copy_to_which_nothing_was_added_does_not_take_the_tail() {
+    for (is_time_kept, copied_at) in [(true, 10), (false, 11)] {
+        let mut world = World::new(Pace::Often);
+        world.append_at(0, "p/a.jsonl", "1\n");
+        world.run(4);
+        world.append_at(10, "p/a.jsonl", "2\n");
+        world.append_at(copied_at, "q/a.jsonl", "1\n2\n");
+        assert_eq!(world.run(6), [""; 0], "{is_time_kept}");
+        for line in 3..10 {
+            world.append_at(10 + line, "p/a.jsonl", &format!("{line}\n"));
+            world.step();
+            assert_eq!(world.lines("a").last(), Some(&&*line.to_string()), "{is_time_kept}");
+            assert_eq!(world.run(20), [""; 0], "{is_time_kept}");
+        }
+        assert_eq!(world.lines("a"), ["1", "2", "3", "4", "5", "6", "7", "8", "9"]);
+    }
 }
 
 #[test]
