@@ -325,6 +325,7 @@ impl Tails {
         self.is_scanning = self.tree.step(now, STEP_DIRS, &mut items);
         changes.extend(self.changes(items));
         if !self.is_scanning {
+            changes.extend(self.look_at_copies());
             self.settle_missing(now, &mut changes);
         }
         changes
@@ -340,6 +341,19 @@ impl Tails {
         let mut items = Vec::new();
         self.tree.look(dir, now, &mut items);
         self.changes(items)
+    }
+
+    /// Looks at the copies of files that are polled. A scan that does not look at each file would
+    /// leave the tail at a copy that is no longer written.
+    fn look_at_copies(&mut self) -> Vec<Change> {
+        let is_polled = |id| {
+            let followed = self.files.get(id).and_then(|file| file.followed.as_ref());
+            followed.is_some_and(|followed| followed.pace != Pace::OnChange)
+        };
+        let copies = self.copies.iter().filter(|(_, (id, _))| is_polled(id));
+        let paths: Vec<_> = copies.map(|(path, _)| path.clone()).collect();
+        let states = paths.into_iter().filter_map(|path| Some((FileState::at(&path)?, path)));
+        states.filter_map(|(state, path)| self.update(path, state)).collect()
     }
 
     fn changes(&mut self, items: Vec<Item>) -> Vec<Change> {

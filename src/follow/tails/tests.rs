@@ -239,6 +239,24 @@ fn a_copy_to_which_nothing_was_added_does_not_take_the_tail() {
 }
 
 #[test]
+fn of_two_copies_that_are_polled_the_one_that_grows_is_followed_within_five_seconds() {
+    for pace in [Pace::Often, Pace::Sometimes, Pace::Seldom] {
+        let mut world = World::new(pace);
+        world.append_at(0, "p/a.jsonl", "1\n");
+        world.run(4);
+        world.append_at(0, "q/a.jsonl", "1\n");
+        assert_eq!(world.run(20), [""; 0], "{pace:?}");
+        world.append_at(30, "q/a.jsonl", "2\n");
+        assert_eq!(world.run(6), [">a"], "{pace:?}");
+        assert_eq!(world.run(20), [""; 0], "{pace:?}");
+        world.append_at(40, "p/a.jsonl", "three\n");
+        assert_eq!(world.run(6), [">a"], "{pace:?}");
+        assert_eq!(world.run(70), [""; 0], "{pace:?}");
+        assert_eq!(world.lines("a"), ["1", "2", "reset", "three"], "{pace:?}");
+    }
+}
+
+#[test]
 fn a_file_without_a_tail_is_reported_when_a_whole_scan_finds_it_changed() {
     for (period_ms, early, late) in [(20, 20, 20), (200, 260, 20)] {
         let mut world = World::new(Pace::Often);
