@@ -438,8 +438,8 @@ impl Tails {
         if file.path != path {
             return None;
         }
-        let mut copies = self.copies.iter().filter(|(_, (of, _))| *of == id);
-        if let Some((path, (_, state))) = copies.next() {
+        let copies = self.copies.iter().filter(|(_, (of, _))| *of == id);
+        if let Some((path, (_, state))) = copies.max_by_key(|(_, (_, state))| state.mtime) {
             let (path, state) = (path.clone(), *state);
             return Some(self.move_to(id, path, state));
         }

@@ -257,6 +257,21 @@ fn of_two_copies_that_are_polled_the_one_that_grows_is_followed_within_five_seco
 }
 
 #[test]
+fn the_copy_that_was_written_last_takes_the_place_of_a_deleted_file() {
+    let mut world = World::new(Pace::Often);
+    world.append_at(9, "p/a.jsonl", "1\n2\n3\n");
+    world.run(4);
+    world.append_at(2, "old/a.jsonl", "1\n");
+    world.append_at(5, "q/a.jsonl", "1\n2\n");
+    world.run(6);
+    fs::remove_file(world.at("p/a.jsonl")).unwrap();
+    assert_eq!(world.run(6), [">a"]);
+    world.append("q/a.jsonl", "4\n");
+    world.step();
+    assert_eq!(world.lines("a"), ["1", "2", "3", "reset", "4"]);
+}
+
+#[test]
 fn a_file_without_a_tail_is_reported_when_a_whole_scan_finds_it_changed() {
     for (period_ms, early, late) in [(20, 20, 20), (200, 260, 20)] {
         let mut world = World::new(Pace::Often);
