@@ -456,7 +456,7 @@ impl Tails {
         for id in std::mem::take(&mut self.missing) {
             let Some(file) = self.files.get_mut(&id) else { continue };
             if self.is_deep && file.missing.is_some_and(|at| at < scans) {
-                if file.path.exists() {
+                if FileState::at(&file.path).is_some() {
                     file.missing = None;
                 } else {
                     changes.push(Change::Gone { file: id });

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
+use std::process::Command;
 
 use proptest::prelude::*;
 
@@ -101,6 +102,10 @@ impl World {
         self.now += self.period;
         let changes = self.tails.scan(self.now);
         self.apply(changes);
+        self.poll();
+    }
+
+    fn poll(&mut self) {
         self.tails.begin(self.now, self.period);
         while let Some(polled) = self.tails.next(self.now) {
             let name = key(polled.path).unwrap();
@@ -189,6 +194,34 @@ fn a_file_that_is_deleted_is_gone_after_a_whole_scan_and_found_when_it_is_back()
     world.append("p/a.jsonl", "2\n");
     assert_eq!(world.run(6), ["+a"]);
     assert_eq!(world.lines("a"), ["1", "2"]);
+}
+
+#[test]
+fn a_file_with_something_else_in_its_place_is_gone_and_hurries_no_more_scans() {
+    let fifo = |path: &Path| assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+    let directory = |path: &Path| fs::create_dir(path).unwrap();
+    for make in [&directory as &dyn Fn(&Path), &fifo] {
+        let mut world = World::new(Pace::Often);
+        world.append("p/a.jsonl", "1\n");
+        world.run(4);
+        fs::remove_file(world.at("p/a.jsonl")).unwrap();
+        make(&world.at("p/a.jsonl"));
+        let (scans, mut changes) = (world.tails.scans, Vec::new());
+        for _ in 0..1000 {
+            world.now += world.period;
+            // The caller may keep the tail, for a file that comes back.
+            changes.extend(world.tails.scan(world.now));
+            world.poll();
+        }
+        assert_eq!(changes, [Change::Gone { file: FileId(1) }]);
+        let scans = world.tails.scans - scans;
+        assert!(scans < 8, "{scans} scans in 20 seconds");
+        world.rename("p/a.jsonl", "p/other");
+        world.append("p/a.jsonl", "2\n");
+        world.step();
+        assert_eq!(world.run(1), ["+a"]);
+        assert_eq!(world.lines("a"), ["1", "reset", "2"]);
+    }
 }
 
 #[test]
