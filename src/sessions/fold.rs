@@ -45,6 +45,8 @@ pub(super) struct Transcript {
     pub(super) pending_agents: u64,
     pub(super) started_at: Option<Timestamp>,
     pub(super) last_at: Option<Timestamp>,
+    /// The time of the last sign of a process; absent if its record has none.
+    pub(super) active_at: Option<Timestamp>,
     pub(super) records: u64,
     pub(super) malformed: u64,
 }
@@ -114,6 +116,7 @@ impl Transcript {
     pub(super) fn record(&mut self, record: &Record, response: Option<Response>) {
         self.records += 1;
         self.facts.update(record, response.as_ref());
+        self.hear(record);
         // In the files of 2025 the records of subagents are among those of the session.
         if record.is_sidechain() && !self.is_of_agent {
             return;
@@ -134,6 +137,16 @@ impl Transcript {
         }
         if response.is_some_and(|response| response.is_end_of_turn) {
             self.end_turn(record.ts);
+        }
+    }
+
+    /// Takes a record as a sign that its process runs. State is written to sessions that have
+    /// ended too; injected context is written by a session at work, but some of it has no time.
+    fn hear(&mut self, record: &Record) {
+        match (record.class, record.ts) {
+            (Class::State, _) | (Class::Injected, None) => {}
+            (_, Some(ts)) => self.active_at = self.active_at.max(Some(ts)),
+            (_, None) => self.active_at = None,
         }
     }
 

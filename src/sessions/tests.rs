@@ -243,7 +243,7 @@ fn the_registry_is_trusted_before_the_transcript() {
 
 #[test]
 fn without_a_process_silence_ends_a_session_whatever_is_open() {
-    let open = session(&[prompt(0, "x"), bash(1, "t")]);
+    let open = session(&[prompt(0, "x"), bash(100, "t")]);
     let at_minute = |minutes: i64| shown(&open, &Liveness::Unknown, 100 + 60 * minutes);
     assert_eq!(at_minute(9)["status"], "working");
     let ended = at_minute(10);
@@ -259,6 +259,44 @@ fn without_a_process_silence_ends_a_session_whatever_is_open() {
         (&json!("ended"), &json!(printed(150)))
     );
     assert_eq!(gone(99)["status"], "working", "it was written to after the process had gone");
+}
+
+#[test]
+fn a_state_record_does_not_revive_a_session_that_has_ended() {
+    let title = json!({ "type": "custom-title", "customTitle": "renamed", "sessionId": "s" });
+    let written = |lines: &[Value], liveness: &Liveness, seconds: i64| {
+        let mut session = session(lines);
+        fold(&mut session, None, &title);
+        let view = session.view(liveness, files(seconds), at(seconds + 1));
+        (view.status, view.since)
+    };
+    let open = [prompt(0, "x"), bash(1, "t")];
+    let gone = Liveness::Gone { since: at(50) };
+    assert_eq!(written(&open, &Liveness::Unknown, 3600), (Status::Ended, Some(at(1))));
+    assert_eq!(written(&open, &gone, 60), (Status::Ended, Some(at(50))));
+    assert_eq!(written(&open, &Liveness::Unknown, 599), (Status::Working, Some(at(0))));
+    let went_on = [&open[..], &[result(55, "t", json!({}))]].concat();
+    assert_eq!(written(&went_on, &gone, 60).0, Status::Working);
+    let mut timeless = result(0, "t", json!({}));
+    timeless.as_object_mut().unwrap().remove("timestamp");
+    let timeless = [&open[..], &[timeless]].concat();
+    assert_eq!(written(&timeless, &Liveness::Unknown, 3600).0, Status::Working);
+    let sidechain = record(3590, "assistant", json!({ "isSidechain": true }));
+    let progress = record(3590, "progress", json!({ "data": { "type": "bash_progress" } }));
+    for sign in [sidechain, progress] {
+        let at_work = [&open[..], &[sign]].concat();
+        assert_eq!(written(&at_work, &Liveness::Unknown, 3600).0, Status::Working);
+    }
+}
+
+#[test]
+fn a_subagent_at_work_keeps_a_session_from_ending() {
+    let mut session = session(&[prompt(0, "x"), starts_agent(1, "t1")]);
+    session.agent_meta("a0", AgentMeta::default());
+    let status = |session: &Session| session.view(&Liveness::Unknown, files(3600), at(3601)).status;
+    assert_eq!(status(&session), Status::Ended, "a subagent without a record is no sign");
+    fold(&mut session, Some("a1"), &bash(3590, "t2"));
+    assert_eq!(status(&session), Status::Working);
 }
 
 #[test]

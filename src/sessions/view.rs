@@ -22,7 +22,7 @@ const MAX_BYTES: usize = 4096;
 /// A longer path is left out, since a part of it is of no use.
 const MAX_PATH_BYTES: usize = 500;
 
-/// A session without a process has ended when nothing was written for so long.
+/// A session without a process has ended when it did nothing for so long.
 pub(crate) const SILENCE: SignedDuration = SignedDuration::from_mins(10);
 
 /// The state of the session's process.
@@ -128,15 +128,27 @@ impl Session {
 
     fn judge<'a>(&'a self, liveness: &'a Liveness, files: Files, now: Timestamp) -> Judgement<'a> {
         let told = self.judge_transcript();
+        let active_at = self.active_at(files);
         match liveness {
             Liveness::Alive(entry) => match &entry.status {
                 Some(status) => judge_entry(status, entry.since, told),
                 None => told,
             },
-            Liveness::Gone { since } if files.written_at <= *since => ended(*since),
-            _ if now.duration_since(files.written_at) >= SILENCE => ended(files.written_at),
+            Liveness::Gone { since } if active_at <= *since => ended(*since),
+            _ if now.duration_since(active_at) >= SILENCE => ended(active_at),
             _ => told,
         }
+    }
+
+    /// Returns when the session last did anything: by its records, since a file is also written
+    /// when a session that has ended gets a title; by its files where the records have no time.
+    fn active_at(&self, files: Files) -> Timestamp {
+        let agents = self.agents.values().map(|agent| &agent.transcript);
+        let agents = agents.filter(|transcript| transcript.records > 0);
+        let times = std::iter::once(&self.main).chain(agents).map(|it| it.active_at);
+        let latest = times.map(|at| at.unwrap_or(files.written_at)).max();
+        // The clock of a record can be ahead.
+        latest.map_or(files.written_at, |at| at.min(files.written_at))
     }
 
     /// Judges by the transcripts alone.
