@@ -564,6 +564,26 @@ fn a_subagent_that_asks_makes_the_session_wait() {
     );
 }
 
+#[test]
+fn what_a_stopped_subagent_left_open_is_neither_a_question_nor_at_work() {
+    let interrupted = json!({ "interruptedMessageId": "m", "message": { "content": [{ "type": "text", "text": "[Request interrupted by user]" }] } });
+    let cancelled = json!({ "toolDenialKind": "cancelled", "message": { "content": [
+        { "type": "tool_result", "tool_use_id": "t1", "is_error": true, "content": "no" }] } });
+    for stop in [record(9, "user", interrupted), prompt(9, "next"), result(9, "t1", cancelled)] {
+        let mut session = session(&[prompt(0, "x"), starts_agent(1, "t1")]);
+        let meta = AgentMeta { tool_use_id: Some("t1".into()), ..AgentMeta::default() };
+        session.agent_meta("a1", meta);
+        fold(&mut session, Some("a1"), &prompt(2, "task"));
+        fold(&mut session, Some("a1"), &bash(3, "b"));
+        fold(&mut session, Some("a1"), &uses(3, "p", "ExitPlanMode", json!({ "plan": "plan" })));
+        assert_eq!(status(&session), "waiting transcript");
+        fold(&mut session, None, &stop);
+        let idle = shown(&session, &alive(Some(EntryStatus::Idle)), 101);
+        assert_eq!((&idle["status"], &idle["tools"]), (&json!("idle"), &json!([])), "{stop}");
+        assert_ne!(status(&session), "waiting transcript");
+    }
+}
+
 // Properties.
 
 /// A record by number, on a session that uses the tools 0 to 3.

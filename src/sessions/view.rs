@@ -173,10 +173,30 @@ impl Session {
 
     /// Returns the call that asks the user, of the session itself or of a subagent.
     fn question(&self) -> Option<&OpenTool> {
-        let running = self.agents.values().filter(|agent| agent.is_in_turn());
-        let agents = running.map(|agent| &agent.transcript);
-        let tools = std::iter::once(&self.main).chain(agents).flat_map(|it| &it.tools);
-        tools.into_iter().find(|tool| tool.is_question())
+        self.open_tools().map(|(_, tool)| tool).find(|tool| tool.is_question())
+    }
+
+    /// Returns the open calls of the session itself and of its subagents, with their ids.
+    fn open_tools(&self) -> impl Iterator<Item = (Option<&str>, &OpenTool)> {
+        let main = self.main.tools.iter().map(|tool| (None, tool));
+        let at_work = self.agents.iter().filter(|(id, agent)| self.is_at_work(id, agent));
+        let of_agents = at_work.flat_map(|(id, agent)| {
+            agent.transcript.tools.iter().map(|tool| (Some(id.as_str()), tool))
+        });
+        main.chain(of_agents)
+    }
+
+    /// Whether a subagent's turn goes on. One that was stopped writes no end, but its call has one.
+    fn is_at_work(&self, id: &str, agent: &Agent) -> bool {
+        let is_stopped = |call: &Call| matches!(call.state, CallState::Stopped | CallState::Failed);
+        let call = || self.calls().find(|call| agent.is_started_by(id, call));
+        agent.is_in_turn() && !call().is_some_and(is_stopped)
+    }
+
+    /// Returns the calls that started subagents.
+    fn calls(&self) -> impl Iterator<Item = &Call> {
+        let agents = self.agents.values().map(|agent| &agent.transcript);
+        std::iter::once(&self.main).chain(agents).flat_map(|it| &it.calls.calls)
     }
 
     /// Whether subagents go on after the turn: by the calls that started them, else by the end of
@@ -267,20 +287,14 @@ impl Session {
     }
 
     fn tools(&self, limits: Limits) -> Vec<Tool<'_>> {
-        let main = self.main.tools.iter().map(|tool| Tool::new(tool, None, limits));
-        let running = self.agents.iter().filter(|(_, agent)| agent.is_in_turn());
-        let of_agents = running.flat_map(|(id, agent)| {
-            agent.transcript.tools.iter().map(|tool| Tool::new(tool, Some(id), limits))
-        });
-        main.chain(of_agents).take(limits.items).collect()
+        let open = self.open_tools().take(limits.items);
+        open.map(|(agent_id, tool)| Tool::new(tool, agent_id, limits)).collect()
     }
 
     /// Subagents with a transcript, and calls that have none yet: running ones first, then the
     /// newest.
     fn shown_agents(&self, is_ended: bool, limits: Limits) -> Vec<ShownAgent<'_>> {
-        let transcripts =
-            || std::iter::once(&self.main).chain(self.agents.values().map(|it| &it.transcript));
-        let calls: Vec<&Call> = transcripts().flat_map(|it| &it.calls.calls).collect();
+        let calls: Vec<&Call> = self.calls().collect();
         let mut joined = vec![false; calls.len()];
         let mut shown: Vec<ShownAgent> = Vec::new();
         for (id, agent) in &self.agents {
@@ -451,14 +465,14 @@ struct Tool<'a> {
 }
 
 impl<'a> Tool<'a> {
-    fn new(tool: &'a OpenTool, agent_id: Option<&'a String>, limits: Limits) -> Tool<'a> {
+    fn new(tool: &'a OpenTool, agent_id: Option<&'a str>, limits: Limits) -> Tool<'a> {
         let cut = |text| excerpt(text, limits.text_chars);
         Tool {
             id: cut(&tool.id),
             name: cut(&tool.name),
             input: cut(&tool.input),
             since: tool.since,
-            agent_id: agent_id.map(String::as_str),
+            agent_id,
         }
     }
 }
