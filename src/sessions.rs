@@ -5,7 +5,8 @@
 //! cut, or again after a rewrite gives the same state. The state is small: no record is kept.
 //!
 //! Invariant: pure. An open tool call is never taken for a question to the user, unless it is one.
-//! Known weakness: a tool call that a crash left open counts until the next turn or the silence.
+//! Known weakness: a tool call that a crash left open counts until the next turn, the next process
+//! or the silence; and a subagent that goes on after it was stopped is shown as stopped.
 
 mod agents;
 mod fold;

@@ -105,6 +105,7 @@ pub(super) struct Errors {
 struct Queued {
     text: String,
     is_prompt: bool,
+    at: Option<Timestamp>,
 }
 
 impl Transcript {
@@ -181,7 +182,7 @@ impl Transcript {
                     self.calls.stop_all();
                 }
             }
-            Block::Queue { operation, text } => self.queue(operation, text.excerpt(TEXT_CHARS)),
+            Block::Queue { operation, text } => self.queue(operation, text.excerpt(TEXT_CHARS), ts),
             Block::Notice { .. } | Block::Thinking { .. } | Block::Title { .. } => {}
             Block::Other { .. } => {}
         }
@@ -251,14 +252,14 @@ impl Transcript {
         }
     }
 
-    fn queue(&mut self, operation: &str, text: String) {
+    fn queue(&mut self, operation: &str, text: String, ts: Option<Timestamp>) {
         match operation {
             "enqueue" => {
                 if self.queue.len() == MAX_OPEN {
                     self.queue.pop_front();
                 }
                 let is_prompt = !text.trim_start().starts_with("<task-notification>");
-                self.queue.push_back(Queued { text, is_prompt });
+                self.queue.push_back(Queued { text, is_prompt, at: ts });
             }
             "popAll" => self.queue.clear(),
             _ if !text.is_empty() => self.unqueue(&text),
@@ -272,10 +273,16 @@ impl Transcript {
         }
     }
 
-    /// Returns how many prompts wait for the turn.
-    pub(super) fn queued(&self) -> usize {
-        self.queue.iter().filter(|queued| queued.is_prompt).count()
+    /// Returns how many prompts wait for the turn, in a process that started at `start`.
+    pub(super) fn queued(&self, start: Option<Timestamp>) -> usize {
+        let is_waiting = |queued: &&Queued| queued.is_prompt && !is_before(queued.at, start);
+        self.queue.iter().filter(is_waiting).count()
     }
+}
+
+/// Whether a time is known to be before the start of the process.
+pub(super) fn is_before(time: Option<Timestamp>, start: Option<Timestamp>) -> bool {
+    time.zip(start).is_some_and(|(time, start)| time < start)
 }
 
 fn earliest(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {

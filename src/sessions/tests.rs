@@ -112,6 +112,10 @@ fn turn_end(seconds: i64, pending: u64) -> Value {
 }
 
 fn alive(status: Option<EntryStatus>) -> Liveness {
+    alive_since(-5, status)
+}
+
+fn alive_since(start: i64, status: Option<EntryStatus>) -> Liveness {
     Liveness::Alive(Box::new(Entry {
         session_id: "s".into(),
         pid: Some(7),
@@ -120,7 +124,7 @@ fn alive(status: Option<EntryStatus>) -> Liveness {
         cwd: Some("/from/the/registry".into()),
         version: None,
         entrypoint: None,
-        started_at: Some(at(-5)),
+        started_at: Some(at(start)),
         status,
         since: Some(at(50)),
     }))
@@ -582,6 +586,48 @@ fn what_a_stopped_subagent_left_open_is_neither_a_question_nor_at_work() {
         assert_eq!((&idle["status"], &idle["tools"]), (&json!("idle"), &json!([])), "{stop}");
         assert_ne!(status(&session), "waiting transcript");
     }
+}
+
+#[test]
+fn what_a_crash_left_open_is_not_open_in_the_next_process() {
+    let question = json!({ "questions": [{ "question": "Which?" }] });
+    let later = json!({ "operation": "enqueue", "content": "later" });
+    let lines = [
+        prompt(0, "x"),
+        starts_agent(1, "t1"),
+        bash(1, "b"),
+        uses(2, "q", "AskUserQuestion", question),
+        record(3, "queue-operation", later.clone()),
+    ];
+    let mut crashed = session(&lines);
+    fold(&mut crashed, Some("a1"), &prompt(2, "task"));
+    fold(&mut crashed, Some("a1"), &bash(3, "c"));
+    let before = shown(&crashed, &alive(None), 101);
+    assert_eq!((&before["status"], &before["queued"]), (&json!("waiting"), &json!(1)));
+    assert_eq!(before["tools"].as_array().unwrap().len(), 4);
+    for entry_status in [None, Some(EntryStatus::Idle)] {
+        let next = shown(&crashed, &alive_since(60, entry_status), 101);
+        assert_eq!((&next["status"], &next["tools"]), (&json!("idle"), &json!([])));
+        assert_eq!((&next["queued"], &next["question"]), (&json!(0), &Value::Null));
+        assert_eq!(next["agents"][0]["status"], "stopped");
+        assert_eq!(next["agents"][1]["status"], "stopped");
+    }
+    let resumed = [prompt(70, "go on"), bash(71, "d"), record(72, "queue-operation", later)];
+    resumed.iter().for_each(|line| fold(&mut crashed, None, line));
+    let next = shown(&crashed, &alive_since(60, None), 101);
+    assert_eq!((&next["status"], &next["queued"]), (&json!("working"), &json!(1)));
+    assert_eq!((&next["tools"][0]["id"], &next["tools"][1]), (&json!("d"), &Value::Null));
+}
+
+#[test]
+fn subagents_in_the_background_end_with_their_process() {
+    let launched = json!({ "toolUseResult": { "status": "async_launched", "agentId": "a1" } });
+    let lines = [prompt(0, "x"), starts_agent(1, "t1"), result(2, "t1", launched), turn_end(4, 1)];
+    let left = session(&lines);
+    let seen = |start: i64| shown(&left, &alive_since(start, None), 101);
+    assert_eq!((&seen(0)["status"], &seen(0)["since"]), (&json!("working"), &json!(printed(4))));
+    assert_eq!((&seen(60)["status"], &seen(60)["since"]), (&json!("idle"), &json!(printed(4))));
+    assert_eq!(seen(60)["agents"][0]["status"], "stopped");
 }
 
 // Properties.

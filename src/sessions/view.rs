@@ -14,7 +14,7 @@ use crate::formats::status::{Entry, EntryStatus};
 
 use super::Session;
 use super::agents::{Agent, Call, CallState};
-use super::fold::{OpenTool, Transcript, Turn};
+use super::fold::{OpenTool, Transcript, Turn, is_before};
 
 /// The most bytes of a session's JSON.
 const MAX_BYTES: usize = 4096;
@@ -34,6 +34,16 @@ pub(crate) enum Liveness {
     Gone { since: Timestamp },
     /// There was no entry, or one of another system.
     Unknown,
+}
+
+impl Liveness {
+    /// When the session's process started, if it runs. Nothing before it goes on.
+    fn started_at(&self) -> Option<Timestamp> {
+        match self {
+            Liveness::Alive(entry) => entry.started_at,
+            Liveness::Gone { .. } | Liveness::Unknown => None,
+        }
+    }
 }
 
 /// The session's files, as the source knows them.
@@ -127,7 +137,7 @@ impl Session {
     }
 
     fn judge<'a>(&'a self, liveness: &'a Liveness, files: Files, now: Timestamp) -> Judgement<'a> {
-        let told = self.judge_transcript();
+        let told = self.judge_transcript(liveness.started_at());
         let active_at = self.active_at(files);
         match liveness {
             Liveness::Alive(entry) => match &entry.status {
@@ -151,8 +161,8 @@ impl Session {
         latest.map_or(files.written_at, |at| at.min(files.written_at))
     }
 
-    /// Judges by the transcripts alone.
-    fn judge_transcript(&self) -> Judgement<'_> {
+    /// Judges by the transcripts alone, for a process that started at `start`.
+    fn judge_transcript(&self, start: Option<Timestamp>) -> Judgement<'_> {
         let judge = |status, since| Judgement {
             status,
             from: Source::Transcript,
@@ -160,30 +170,38 @@ impl Session {
             waiting_for: None,
             is_shell: false,
         };
-        if let Some(tool) = self.question() {
+        if let Some(tool) = self.question(start) {
             return judge(Status::Waiting, tool.since);
         }
+        let is_left = is_before(self.main.last_at, start);
         match self.main.turn {
+            Turn::Running { .. } if is_left => judge(Status::Idle, start),
             Turn::Running { since } => judge(Status::Working, since),
-            Turn::Over { since } if self.has_background_agents() => judge(Status::Working, since),
+            Turn::Over { since } if !is_left && self.has_background_agents() => {
+                judge(Status::Working, since)
+            }
             Turn::Over { since } => judge(Status::Idle, since),
             Turn::Unknown => judge(Status::Idle, self.main.last_at),
         }
     }
 
     /// Returns the call that asks the user, of the session itself or of a subagent.
-    fn question(&self) -> Option<&OpenTool> {
-        self.open_tools().map(|(_, tool)| tool).find(|tool| tool.is_question())
+    fn question(&self, start: Option<Timestamp>) -> Option<&OpenTool> {
+        self.open_tools(start).map(|(_, tool)| tool).find(|tool| tool.is_question())
     }
 
-    /// Returns the open calls of the session itself and of its subagents, with their ids.
-    fn open_tools(&self) -> impl Iterator<Item = (Option<&str>, &OpenTool)> {
+    /// Returns the open calls of the session itself and of its subagents, with their ids, without
+    /// those that a crash before `start` left open.
+    fn open_tools(
+        &self,
+        start: Option<Timestamp>,
+    ) -> impl Iterator<Item = (Option<&str>, &OpenTool)> {
         let main = self.main.tools.iter().map(|tool| (None, tool));
         let at_work = self.agents.iter().filter(|(id, agent)| self.is_at_work(id, agent));
         let of_agents = at_work.flat_map(|(id, agent)| {
             agent.transcript.tools.iter().map(|tool| (Some(id.as_str()), tool))
         });
-        main.chain(of_agents)
+        main.chain(of_agents).filter(move |(_, tool)| !is_before(tool.since, start))
     }
 
     /// Whether a subagent's turn goes on. One that was stopped writes no end, but its call has one.
@@ -230,7 +248,8 @@ impl Session {
         let of_entry =
             |value: fn(&Entry) -> &Option<String>| entry.and_then(|it| value(it).as_deref());
         let is_ended = judgement.status == Status::Ended;
-        let question = self.question().filter(|_| judgement.status == Status::Waiting);
+        let start = liveness.started_at();
+        let question = self.question(start).filter(|_| judgement.status == Status::Waiting);
         Shown {
             session_id: &self.id,
             title: facts.title().map(cut),
@@ -252,9 +271,9 @@ impl Session {
             prompt: main.prompt.as_ref().map(|(text, _)| cut(text)),
             prompt_at: main.prompt.as_ref().and_then(|(_, at)| *at),
             text: main.text.as_deref().map(cut),
-            queued: main.queued(),
-            tools: if is_ended { Vec::new() } else { self.tools(limits) },
-            agents: self.shown_agents(is_ended, limits),
+            queued: main.queued(start),
+            tools: if is_ended { Vec::new() } else { self.tools(start, limits) },
+            agents: self.shown_agents(is_ended, start, limits),
             todos: main.todos.progress().map(|it| Todos {
                 done: it.done,
                 total: it.total,
@@ -286,14 +305,23 @@ impl Session {
         self.main.facts.window.filter(|window| *window >= tokens)
     }
 
-    fn tools(&self, limits: Limits) -> Vec<Tool<'_>> {
-        let open = self.open_tools().take(limits.items);
+    fn tools(&self, start: Option<Timestamp>, limits: Limits) -> Vec<Tool<'_>> {
+        let open = self.open_tools(start).take(limits.items);
         open.map(|(agent_id, tool)| Tool::new(tool, agent_id, limits)).collect()
     }
 
     /// Subagents with a transcript, and calls that have none yet: running ones first, then the
     /// newest.
-    fn shown_agents(&self, is_ended: bool, limits: Limits) -> Vec<ShownAgent<'_>> {
+    fn shown_agents(
+        &self,
+        is_ended: bool,
+        start: Option<Timestamp>,
+        limits: Limits,
+    ) -> Vec<ShownAgent<'_>> {
+        let is_ended = |call: Option<&Call>, agent: Option<&Agent>| {
+            let last_at = agent.and_then(|agent| agent.transcript.last_at);
+            is_ended || is_before(last_at.max(call.and_then(|call| call.since)), start)
+        };
         let calls: Vec<&Call> = self.calls().collect();
         let mut joined = vec![false; calls.len()];
         let mut shown: Vec<ShownAgent> = Vec::new();
@@ -301,10 +329,12 @@ impl Session {
             let at = calls.iter().position(|call| agent.is_started_by(id, call));
             at.into_iter().for_each(|at| joined[at] = true);
             let call = at.map(|at| calls[at]);
+            let is_ended = is_ended(call, Some(agent));
             shown.push(ShownAgent::new(Some(id), call, Some(agent), is_ended, limits));
         }
         for (call, _) in calls.iter().zip(&joined).filter(|(_, is_joined)| !**is_joined) {
             let id = call.agent_id.as_deref();
+            let is_ended = is_ended(Some(call), None);
             shown.push(ShownAgent::new(id, Some(call), None, is_ended, limits));
         }
         shown.sort_by_key(|agent| {
