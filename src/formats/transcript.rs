@@ -218,10 +218,11 @@ pub(crate) enum Class {
 /// The readable parts of a record.
 #[derive(Debug)]
 pub(crate) enum Block<'a> {
-    /// Typed by a person; `is_queued` while a turn ran.
+    /// Typed by a person; `is_queued` while a turn ran. Of an attachment, the text names its kind.
     Prompt {
         text: Words<'a>,
         is_queued: bool,
+        is_attachment: bool,
     },
     /// Written by a program: a slash command, another agent, the system.
     Notice {
@@ -404,6 +405,18 @@ impl<'a> Record<'a> {
         };
         matches!(self.class, Class::Conversation | Class::Unknown)
             && self.blocks.iter().any(is_readable)
+    }
+
+    /// Returns the prompt and whether it was queued. A record has one, and its text counts before
+    /// what is attached to it.
+    pub(crate) fn prompt(&self) -> Option<(&Words<'a>, bool)> {
+        let prompts = self.blocks.iter().filter_map(|block| match block {
+            Block::Prompt { text, is_queued, is_attachment } => {
+                Some((is_attachment, (text, *is_queued)))
+            }
+            _ => None,
+        });
+        prompts.min_by_key(|(is_attachment, _)| *is_attachment).map(|(_, prompt)| prompt)
     }
 
     /// Whether a program wrote the record, and a turn follows it.
@@ -606,15 +619,15 @@ fn user_part<'a>(part: &BlockKeys<'a>, keys: &Envelope<'a>) -> Option<Block<'a>>
             result: keys.tool_use_result,
         })),
         "text" => said(Words::Json(part.text), keys),
-        "image" => Some(prompt(Words::Text(Cow::Borrowed("[image]")), keys)),
-        "document" => Some(prompt(Words::Text(Cow::Borrowed("[document]")), keys)),
+        "image" => Some(prompt(Words::Text(Cow::Borrowed("[image]")), true, keys)),
+        "document" => Some(prompt(Words::Text(Cow::Borrowed("[document]")), true, keys)),
         other => Some(Block::Other { kind: Cow::Owned(other.to_owned()) }),
     }
 }
 
-fn prompt<'a>(text: Words<'a>, keys: &Envelope) -> Block<'a> {
+fn prompt<'a>(text: Words<'a>, is_attachment: bool, keys: &Envelope) -> Block<'a> {
     let is_queued = self::text(keys.prompt_source).as_deref() == Some("queued");
-    Block::Prompt { text, is_queued }
+    Block::Prompt { text, is_queued, is_attachment }
 }
 
 /// Characters at the start of a text that decide its kind.
@@ -640,7 +653,7 @@ fn said<'a>(words: Words<'a>, keys: &Envelope<'a>) -> Option<Block<'a>> {
         return Some(Block::Notice { text: Words::Text(Cow::Owned(text)) });
     }
     match text(keys.origin.kind).as_deref() {
-        None | Some("human") => Some(prompt(words, keys)),
+        None | Some("human") => Some(prompt(words, false, keys)),
         Some(_) => Some(Block::Notice { text: words }),
     }
 }
@@ -758,7 +771,7 @@ fn attachment<'a>(attachment: &Attachment<'a>) -> (Class, Vec<Block<'a>>) {
     let block = if is_notification(&words) {
         task_ended(&words)
     } else {
-        Block::Prompt { text: words, is_queued: true }
+        Block::Prompt { text: words, is_queued: true, is_attachment: false }
     };
     (Class::Conversation, vec![block])
 }

@@ -133,6 +133,9 @@ impl Transcript {
         for block in &record.blocks {
             self.block(block, record.ts);
         }
+        if let Some((text, is_queued)) = record.prompt() {
+            self.prompt(text.excerpt(TEXT_CHARS), is_queued, record.ts);
+        }
         if record.starts_turn() {
             self.run(record.ts);
         }
@@ -153,9 +156,6 @@ impl Transcript {
 
     fn block(&mut self, block: &Block, ts: Option<Timestamp>) {
         match block {
-            Block::Prompt { text, is_queued } => {
-                self.prompt(text.excerpt(TEXT_CHARS), *is_queued, ts)
-            }
             Block::TaskEnded { task_id, tool_use_id, .. } => {
                 let ended = u64::from(self.calls.ended(task_id, tool_use_id));
                 self.pending_agents = self.pending_agents.saturating_sub(ended);
@@ -183,8 +183,8 @@ impl Transcript {
                 }
             }
             Block::Queue { operation, text } => self.queue(operation, text.excerpt(TEXT_CHARS), ts),
-            Block::Notice { .. } | Block::Thinking { .. } | Block::Title { .. } => {}
-            Block::Other { .. } => {}
+            Block::Prompt { .. } | Block::Notice { .. } | Block::Thinking { .. } => {}
+            Block::Title { .. } | Block::Other { .. } => {}
         }
     }
 

@@ -393,6 +393,23 @@ fn prompts_wait_in_the_queue_until_they_are_delivered_or_taken_back() {
 }
 
 #[test]
+fn a_record_is_one_prompt_whatever_is_attached_to_it() {
+    let text = |text: &str| json!({ "type": "text", "text": text });
+    let attached = |kind: &str| json!({ "type": kind, "source": { "media_type": "image/png" } });
+    let (image, document) = (attached("image"), attached("document"));
+    for (content, wanted) in [
+        (json!([text("what is this?"), image, image]), "what is this?"),
+        (json!([image, text("what is this?")]), "what is this?"),
+        (json!([document, image]), "[document]"),
+    ] {
+        let line = record(0, "user", json!({ "message": { "content": content } }));
+        let seen = seen(&session(&[line]));
+        assert_eq!((&seen["turns"], &seen["prompt"]), (&json!(1), &json!(wanted)));
+        assert_eq!(seen["title"], wanted);
+    }
+}
+
+#[test]
 fn denials_are_those_of_rules_and_of_the_user() {
     let denied = |kind: &str| {
         let lines =
