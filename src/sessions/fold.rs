@@ -116,10 +116,12 @@ impl Transcript {
     /// Folds a record that shows a part of `response`, if it is one of the API's.
     pub(super) fn record(&mut self, record: &Record, response: Option<Response>) {
         self.records += 1;
+        // In the files of 2025 the records of subagents are among those of the session.
+        let is_of_another = record.is_sidechain() && !self.is_of_agent;
+        let response = response.filter(|_| !is_of_another);
         self.facts.update(record, response.as_ref());
         self.hear(record);
-        // In the files of 2025 the records of subagents are among those of the session.
-        if record.is_sidechain() && !self.is_of_agent {
+        if is_of_another {
             return;
         }
         if matches!(record.class, Class::Conversation | Class::Unknown) {

@@ -439,7 +439,7 @@ fn a_response_counts_once_with_its_largest_output() {
 }
 
 #[test]
-fn the_context_is_that_of_the_main_chain_and_its_window_is_shown_where_it_is_known() {
+fn the_context_and_the_model_are_those_of_the_main_chain_and_a_known_window_is_shown() {
     let reminder =
         json!({ "attachment": { "type": "total_tokens_reminder", "used": 9, "total": 200_000 } });
     let mut session =
@@ -449,10 +449,11 @@ fn the_context_is_that_of_the_main_chain_and_its_window_is_shown_where_it_is_kno
     let old = record(
         4,
         "assistant",
-        json!({ "isSidechain": true, "message": { "id": "z", "content": [], "usage": { "input_tokens": 9, "output_tokens": 9 } } }),
+        json!({ "isSidechain": true, "message": { "id": "z", "model": "claude-haiku-4-5", "content": [], "usage": { "input_tokens": 9, "output_tokens": 9 } } }),
     );
     fold(&mut session, None, &old);
     assert_eq!(seen(&session)["context"]["tokens"], 1015);
+    assert_eq!(seen(&session)["model"], "claude-opus-5");
 }
 
 #[test]
