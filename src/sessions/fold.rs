@@ -32,6 +32,8 @@ pub(super) struct Transcript {
     pub(super) calls: Calls,
     pub(super) todos: Todos,
     queue: VecDeque<Queued>,
+    /// The text that the last `dequeue` took: its delivery takes no other of the same text.
+    dequeued: Option<String>,
     pub(super) prompt: Option<(String, Option<Timestamp>)>,
     pub(super) text: Option<String>,
     pub(super) errors: Errors,
@@ -207,8 +209,11 @@ impl Transcript {
     }
 
     fn prompt(&mut self, text: String, is_queued: bool, ts: Option<Timestamp>) {
+        let dequeued = self.dequeued.take();
         if is_queued {
-            self.unqueue(&text);
+            if dequeued.as_ref() != Some(&text) {
+                self.unqueue(&text);
+            }
         } else {
             // A call that a crash left open has no result any more.
             self.end_turn(ts);
@@ -265,7 +270,7 @@ impl Transcript {
             }
             "popAll" => self.queue.clear(),
             _ if !text.is_empty() => self.unqueue(&text),
-            _ => _ = self.queue.pop_front(),
+            _ => self.dequeued = self.queue.pop_front().map(|queued| queued.text),
         }
     }
 

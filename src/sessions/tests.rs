@@ -390,6 +390,12 @@ fn prompts_wait_in_the_queue_until_they_are_delivered_or_taken_back() {
     assert_eq!(queued(&[&lines[..], &[queue("remove", "two")]].concat()), 1);
     assert_eq!(queued(&[&lines[..], &[queue("dequeue", "")]].concat()), 1);
     assert_eq!(queued(&[&lines[..], &[queue("popAll", "")]].concat()), 0);
+    let twice = [prompt(0, "x"), queue("enqueue", "go on"), queue("enqueue", "go on")];
+    let deliver = |n: usize| {
+        let text = json!({ "promptSource": "queued", "message": { "content": "go on" } });
+        vec![[queue("dequeue", ""), record(5, "user", text)]; n].concat()
+    };
+    assert_eq!([0, 1, 2].map(|n| queued(&[&twice[..], &deliver(n)].concat())), [2, 1, 0]);
 }
 
 #[test]
