@@ -104,13 +104,17 @@ impl Calls {
     }
 
     /// A background task has ended; many are no subagents. Returns whether one of these calls
-    /// ended: the news can come several times.
+    /// ran until now: the news can come several times, and after the end of the turn.
     pub(super) fn ended(&mut self, task_id: &str, tool_use_id: &str) -> bool {
         let is_it = |call: &Call| {
             call.tool_use_id == tool_use_id || call.agent_id.as_deref() == Some(task_id)
         };
-        let call = self.find(is_it).filter(|call| call.state.is_running());
-        call.map(|call| call.state = CallState::Done).is_some()
+        let Some(call) = self.find(is_it) else { return false };
+        let was_running = call.state.is_running();
+        if call.state != CallState::Failed {
+            call.state = CallState::Done;
+        }
+        was_running
     }
 
     /// Ends the calls that the end of a turn leaves open, but for those in the background.

@@ -581,6 +581,30 @@ fn subagents_in_the_background_keep_a_session_at_work_until_they_end() {
 }
 
 #[test]
+fn a_subagent_is_done_also_when_the_news_of_its_end_comes_after_the_turn() {
+    let launched = json!({ "toolUseResult": { "status": "async_launched", "agentId": "a1" } });
+    let text = "<task-notification><task-id>a1</task-id><status>completed</status>";
+    let origin = json!({ "kind": "task-notification" });
+    let news = json!({ "origin": origin, "message": { "content": text } });
+    let lines = [
+        prompt(0, "x"),
+        starts_agent(1, "t1"),
+        result(2, "t1", launched),
+        starts_agent(2, "t2"),
+        result(
+            2,
+            "t2",
+            json!({ "toolUseResult": { "status": "async_launched", "agentId": "a2" } }),
+        ),
+        turn_end(4, 0),
+        record(5, "user", news),
+    ];
+    let agents = agents(&session(&lines));
+    let statuses = [&agents[0]["status"], &agents[1]["status"]];
+    assert_eq!(statuses, ["stopped", "done"], "of the newer one there was no news");
+}
+
+#[test]
 fn a_subagent_that_asks_makes_the_session_wait() {
     let mut session = session(&[prompt(0, "x"), starts_agent(1, "t1")]);
     let question = json!({ "questions": [{ "question": "Delete it?" }] });
