@@ -215,6 +215,9 @@ impl Transcript {
                 self.unqueue(&text);
             }
         } else {
+            if self.is_of_agent && text.starts_with("<fork-boilerplate>") {
+                self.forget_copies();
+            }
             // A call that a crash left open has no result any more.
             self.end_turn(ts);
             // It was the answer to something else.
@@ -226,6 +229,19 @@ impl Transcript {
         self.run(ts);
         self.facts.first_prompt.get_or_insert_with(|| text.clone());
         self.prompt = Some((text, ts));
+    }
+
+    /// A fork begins with copies of its session's records, whose calls and turns are not its own.
+    fn forget_copies(&mut self) {
+        *self = Transcript {
+            facts: std::mem::take(&mut self.facts),
+            active_at: self.active_at,
+            last_at: self.last_at,
+            context: self.context,
+            records: self.records,
+            malformed: self.malformed,
+            ..Transcript::of_agent()
+        };
     }
 
     fn tool_use(&mut self, id: &str, name: &str, block: &Block, ts: Option<Timestamp>) {

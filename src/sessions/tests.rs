@@ -605,6 +605,34 @@ fn a_subagent_is_done_also_when_the_news_of_its_end_comes_after_the_turn() {
 }
 
 #[test]
+fn a_fork_has_none_of_the_calls_that_it_copied() {
+    let done = json!({ "toolUseResult": { "status": "completed", "agentId": "a0" } });
+    let context = [
+        prompt(0, "x"),
+        starts_agent(1, "t0"),
+        result(2, "t0", done),
+        bash(3, "b"),
+        starts_agent(3, "t1"),
+    ];
+    let mut session = session(&context);
+    let meta = AgentMeta { tool_use_id: Some("t1".into()), ..AgentMeta::default() };
+    session.agent_meta("f1", meta);
+    context.iter().for_each(|line| fold(&mut session, Some("f1"), line));
+    let task = json!({ "message": { "content": [
+        { "type": "tool_result", "tool_use_id": "t1", "content": "ok" },
+        { "type": "text", "text": "<fork-boilerplate>You are a fork.</fork-boilerplate>task" },
+    ] } });
+    fold(&mut session, Some("f1"), &record(4, "user", task));
+    fold(&mut session, Some("f1"), &bash(5, "c"));
+    let shown = agents(&session);
+    assert_eq!((&shown[0]["agentId"], &shown[0]["tools"]), (&json!("f1"), &json!(1)));
+    assert_eq!((&shown[1]["toolUseId"], &shown[2]), (&json!("t0"), &Value::Null));
+    let tools = seen(&session)["tools"].clone();
+    let ids: Vec<&Value> = tools.as_array().unwrap().iter().map(|tool| &tool["id"]).collect();
+    assert_eq!(ids, ["b", "t1", "c"]);
+}
+
+#[test]
 fn a_subagent_that_asks_makes_the_session_wait() {
     let mut session = session(&[prompt(0, "x"), starts_agent(1, "t1")]);
     let question = json!({ "questions": [{ "question": "Delete it?" }] });
