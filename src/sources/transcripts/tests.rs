@@ -548,14 +548,17 @@ fn apply(world: &mut World, places: &mut Places, step: Step) {
         Step::Half { file } => {
             if !places.is_half[file] {
                 places.is_half[file] = true;
-                world.append_text(&places.path(file), "{\"type\":\"summary\",\"summary\":\"half");
+                // Each is another: a known line in a new file tells that those before it are old.
+                world.uuid += 1;
+                let half = format!("{{\"type\":\"summary\",\"summary\":\"half {}", world.uuid);
+                world.append_text(&places.path(file), &half);
             }
         }
         Step::Cut { file, keep, renames } => {
             let name = places.path(file);
             let Ok(text) = fs::read_to_string(world.at(&name)) else { return };
             let kept: String = text.split_inclusive('\n').take(keep).collect();
-            places.is_half[file] = kept.ends_with("half");
+            places.is_half[file] = !kept.is_empty() && !kept.ends_with('\n');
             if renames {
                 world.write("projects/new", &kept);
                 fs::rename(world.at("projects/new"), world.at(&name)).unwrap();
