@@ -547,6 +547,11 @@ impl Tail {
     /// file that replaces it.
     pub(crate) fn move_to(&mut self, path: PathBuf) {
         self.path = path;
+        if let State::Following(current) | State::Switching { from: current, .. } = &mut self.state
+        {
+            // It was seen there: an absence from now on is another one.
+            current.absent_since = None;
+        }
     }
 
     /// Closes the file, and files that were replaced or removed. The next poll opens it again if it

@@ -184,6 +184,20 @@ fn a_move_of_a_file_that_is_polled_often_is_seen_within_a_second() {
 }
 
 #[test]
+fn a_file_that_is_moved_twice_within_a_second_is_not_read_again() {
+    let mut world = World::new(Pace::Seldom);
+    world.append("p/a.jsonl", "1\n");
+    world.run(22);
+    world.rename("p/a.jsonl", "q/a.jsonl");
+    while world.changes.is_empty() {
+        world.step();
+    }
+    world.rename("q/a.jsonl", "p/a.jsonl");
+    assert_eq!(world.run(70), [">a", ">a"]);
+    assert_eq!(world.lines("a"), ["1"]);
+}
+
+#[test]
 fn a_file_that_is_deleted_is_gone_after_a_whole_scan_and_found_when_it_is_back() {
     let mut world = World::new(Pace::Often);
     world.append("p/a.jsonl", "1\n");
