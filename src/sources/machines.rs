@@ -384,10 +384,11 @@ impl Machines {
         machine.is_silent = false;
         let sessions: HashMap<String, String> =
             redis::cmd("HGETALL").arg(&machine.keys.sessions).query(redis)?;
-        self.tell("machine.heard", name, format!("machine `{name}` reports again"));
         for (session, state) in &sessions {
             self.hub_session(name, session, state);
         }
+        self.report();
+        self.tell("machine.heard", name, format!("machine `{name}` reports again"));
         Ok(())
     }
 
@@ -405,13 +406,7 @@ impl Machines {
         if silent.is_empty() {
             return;
         }
-        for (name, heard) in &silent {
-            let state = match heard {
-                Some(heard) => format!("has been silent since {}", print_time(heard.ts)),
-                None => "has never reported".to_owned(),
-            };
-            self.tell("machine.silent", name, format!("machine `{name}` {state}"));
-        }
+        self.report();
         for event in self.hub.sessions().events {
             let name = event.machine().filter(|name| silent.iter().any(|(it, _)| it == *name));
             let (Some(name), Some(rank)) = (name, event.rank()) else { continue };
@@ -431,7 +426,14 @@ impl Machines {
                 self.hub.publish(draft);
             }
         }
-        self.report();
+        // Last, since a client that reads a notice asks for the machines and their sessions.
+        for (name, heard) in &silent {
+            let state = match heard {
+                Some(heard) => format!("has been silent since {}", print_time(heard.ts)),
+                None => "has never reported".to_owned(),
+            };
+            self.tell("machine.silent", name, format!("machine `{name}` {state}"));
+        }
     }
 
     /// Removes the sessions of earlier runs that a new run has not reported within [`RUN_TIME`].
@@ -749,6 +751,9 @@ mod tests {
         let wanted = json!({"sessionId": "a", "machine": "one", "status": "ended",
             "statusFrom": "machine", "isLive": false, "tools": [], "since": session["since"]});
         assert_eq!(*session, wanted);
+        // A client that reads the notice asks for what it tells of.
+        let known = machines.hub.sessions();
+        assert!(known.events[0].id() < known.last_id, "the notice comes last");
         machines.note_silence();
         assert_eq!(kinds(&machines), ["machine.silent"], "it is told once");
     }
