@@ -77,7 +77,9 @@ fn answer_all(socket: &TcpStream, site: &Arc<Site>) -> Result<(), Close> {
                 answer.write(DeadlineWriter::new(socket), &head.version, is_head, closes)?;
                 closes
             }
-            Route::Stream { .. } if is_head => {
+            Route::Stream { place, .. } if is_head => {
+                // Before the answer: a client that has it finds the place free.
+                drop(place);
                 let bytes = frames::head(&head.version, head.closes());
                 DeadlineWriter::new(socket).write_all(bytes.as_bytes())?;
                 head.closes()
