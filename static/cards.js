@@ -275,9 +275,11 @@ function cardFigures(session, now) {
 }
 
 export function errorOf(session, now) {
-	const [count, last] = errorWords(session) ?? [];
-	const ago = since(session.errors?.at, now, ", last ", " ago");
-	return count && el("span", { class: "error", dir: "auto" }, count, ago, last);
+	const { errors } = session;
+	if (!errors) return undefined;
+	const [count, last] = errorWords(errors);
+	const ago = errors.at && since(errors.at, now, ", last ", " ago");
+	return el("span", { class: "error", dir: "auto" }, count, ago, last);
 }
 
 export function contextOf(session) {

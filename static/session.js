@@ -165,8 +165,7 @@ export function figures(session) {
 	};
 }
 
-/** Returns the words before and after the time of the last error, if there was one. */
-export function errorWords({ errors }) {
-	const last = errors?.last ? `: ${text(errors.last)}` : "";
-	return errors && [plural(errors.count, "API error"), last];
+/** Returns the words before and after the time of the last error. */
+export function errorWords({ count, last }) {
+	return [plural(count, "API error"), last ? `: ${text(last)}` : ""];
 }

@@ -88,10 +88,10 @@ test("projects have colours of their own, the same in each view", async (t) => {
 
 test("the times of headings and errors tick", async (t) => {
   const dir = await claudeDir(t);
-  const [one] = await sessions(t, dir, "waiting", "waiting");
-  await one.append(
-    one.record("system", { subtype: "api_error", error: { formatted: "529" }, retryInMs: 1 }),
-  );
+  const [one, other] = await sessions(t, dir, "waiting", "waiting");
+  const failure = { subtype: "api_error", error: { formatted: "529" }, retryInMs: 1 };
+  await one.append(one.record("system", failure));
+  await other.append({ ...other.record("system", failure), timestamp: undefined });
   const page = await start(t, dir);
   const heading = page.locator(".group[data-status=waiting] span", { hasText: "longest" });
   const error = card(page, one).locator(".error");
@@ -102,6 +102,7 @@ test("the times of headings and errors tick", async (t) => {
     return now.every((value, at) => value >= before[at] + 2);
   });
   assert.match(await error.textContent(), /^1 API error, last \d+ s ago: 529$/);
+  assert.equal(await card(page, other).locator(".error").textContent(), "1 API error: 529");
 });
 
 test("a session whose process dies at work has ended mid-turn, and one that rested has not", async (t) => {

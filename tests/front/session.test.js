@@ -144,6 +144,6 @@ test("figures that are unknown or zero are left out", () => {
     "cache 2.4 M",
   ]);
   const errors = { count: 2, last: "Overloaded", at: before(180) };
-  assert.deepEqual(words.errorWords({ errors }), ["2 API errors", ": Overloaded"]);
-  assert.equal(words.errorWords({}), undefined);
+  assert.deepEqual(words.errorWords(errors), ["2 API errors", ": Overloaded"]);
+  assert.deepEqual(words.errorWords({ count: 1 }), ["1 API error", ""]);
 });
