@@ -338,8 +338,11 @@ impl Transcripts {
     }
 
     fn gone(&mut self, file: FileId) {
-        // A session that has ended too is removed with its last state.
-        self.poll_registry();
+        let session_id = self.known.session_of(file).cloned();
+        if session_id.is_some_and(|id| self.known.entry(&id).1.is_alive()) {
+            // If it has ended too, it is removed with its last state.
+            self.poll_registry();
+        }
         let Some(known) = self.known.files.get_mut(&file) else { return self.tails.forget(file) };
         known.is_gone = true;
         let (id, is_main) = (Arc::clone(known.session_id()), known.agent_id.is_none());
