@@ -42,6 +42,8 @@ pub(crate) struct FileState {
     pub(crate) size_bytes: u64,
     /// Absent where the file system has none.
     pub(crate) mtime: Option<SystemTime>,
+    /// When the file was created; absent where the file system does not record it.
+    pub(crate) btime: Option<SystemTime>,
     id: (u64, u64),
 }
 
@@ -62,6 +64,7 @@ impl FileState {
         FileState {
             size_bytes: meta.len(),
             mtime: meta.modified().ok(),
+            btime: meta.created().ok(),
             id: (meta.dev(), meta.ino()),
         }
     }

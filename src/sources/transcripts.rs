@@ -20,6 +20,7 @@ use crate::follow::process;
 use crate::follow::tail::Options;
 use crate::follow::tail::page;
 use crate::follow::tails::{Change, FileId, Pace, Tails};
+use crate::follow::tree::FileState;
 use crate::formats::json;
 use crate::formats::transcript::{Part, each_part};
 use crate::hub::Hub;
@@ -72,6 +73,10 @@ const HOT_TIME: SignedDuration = SignedDuration::from_mins(1);
 
 /// Sessions of this time are followed.
 pub(super) const WARM_HOURS: u32 = 24;
+
+/// How much older than their file records are that were written into it, such as a prompt that a
+/// hook held up. Older ones were copied.
+const MAX_RECORD_AGE: SignedDuration = SignedDuration::from_secs(10);
 
 /// The most sessions that are shown: at 4 KiB each they are a part of what the program may use.
 const MAX_SESSIONS: usize = 4000;
@@ -318,7 +323,8 @@ impl Transcripts {
             None => return,
         };
         let size_bytes = state.size_bytes;
-        self.known.add(file, &session_id, agent_id, written_at, size_bytes, self.is_scanned);
+        let copied_until = self.is_scanned.then(|| self.copied_until(state));
+        self.known.add(file, &session_id, agent_id, written_at, size_bytes, copied_until);
         self.index(file);
         let (id, entry) = self.known.entry(&session_id);
         entry.liveness = self.registry.liveness(&session_id);
@@ -327,6 +333,14 @@ impl Transcripts {
         } else if entry.is_alive() || (is_of_window && self.is_scanned) {
             self.follow(&id);
         }
+    }
+
+    /// Returns the time up to which the records of a new file were copied into it: a fork begins
+    /// with the records of its session.
+    fn copied_until(&self, state: FileState) -> Timestamp {
+        let created_at = state.btime.and_then(|btime| Timestamp::try_from(btime).ok());
+        let until = created_at.map(|at| at.min(self.wall) - MAX_RECORD_AGE);
+        until.map_or(self.known.started_at, |until| until.max(self.known.started_at))
     }
 
     fn moved(&mut self, file: FileId) {

@@ -46,7 +46,7 @@ pub(super) struct Known {
     stale: BTreeSet<Arc<str>>,
     /// Sessions that are shown and have not ended.
     running: BTreeSet<Arc<str>>,
-    started_at: Timestamp,
+    pub(super) started_at: Timestamp,
     hasher: RandomState,
     /// The state that was reported last, and whether a status has changed since.
     state: State,
@@ -360,8 +360,8 @@ impl Known {
         self.files.get(&file).map(|file| &file.session_id)
     }
 
-    /// Adds a file. If it existed before the program's start, its present content is not published;
-    /// otherwise its records are, apart from those that were copied into it.
+    /// Adds a file. If it existed before the program's start, its present content is not published.
+    /// Otherwise its records are, apart from those up to `copied_until`, which were copied into it.
     pub(super) fn add(
         &mut self,
         id: FileId,
@@ -369,9 +369,8 @@ impl Known {
         agent_id: Option<String>,
         written_at: Timestamp,
         size_bytes: u64,
-        is_new: bool,
+        copied_until: Option<Timestamp>,
     ) {
-        let started_at = self.started_at;
         let (session_id, entry) = self.entry(session_id);
         match &agent_id {
             None => entry.main = Some(id),
@@ -381,10 +380,9 @@ impl Known {
         self.changed.insert(Arc::clone(&session_id));
         let file = self.files.entry(id).or_insert_with(|| {
             let mut file = KnownFile::new(session_id, agent_id, written_at);
-            if is_new {
-                file.old = Some(Old { before: u64::MAX, until: started_at });
-            } else {
-                file.publish_from = size_bytes;
+            match copied_until {
+                Some(until) => file.old = Some(Old { before: u64::MAX, until }),
+                None => file.publish_from = size_bytes,
             }
             file
         });

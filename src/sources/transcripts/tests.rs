@@ -97,7 +97,8 @@ struct World {
 }
 
 fn start_time() -> Timestamp {
-    "2026-11-25T10:00:00Z".parse().unwrap()
+    // Before any file of the test is created.
+    "2025-11-25T10:00:00Z".parse().unwrap()
 }
 
 impl World {
@@ -234,6 +235,19 @@ fn only_what_is_written_after_the_start_is_on_the_stream() {
     world.run(2);
     assert_eq!(world.follower.appended, wanted);
     assert_eq!(world.session("s1")["agents"][0]["agentId"], "a1");
+}
+
+#[test]
+fn a_fork_repeats_no_records_of_its_session() {
+    let mut world = World::new();
+    world.run(1);
+    let first = world.append(MAIN, prompt("one"));
+    world.run(20);
+    fs::copy(world.at(MAIN), world.at("projects/-p/fork.jsonl")).unwrap();
+    let second = world.append("projects/-p/fork.jsonl", prompt("two"));
+    world.run(10);
+    assert_eq!(world.follower.appended, [first, second]);
+    assert_eq!(world.session("fork")["turns"], 2);
 }
 
 #[test]
