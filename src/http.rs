@@ -61,6 +61,9 @@ pub(crate) struct Site {
     pub(crate) records: Arc<Records>,
     /// Absent while transcripts are not followed.
     pub(crate) usage: Option<Arc<Usage>>,
+    /// Whether it shows the machines of a fleet, which have the files.
+    #[cfg(feature = "fleet")]
+    pub(crate) shows_fleet: bool,
     pub(crate) health: Arc<Health>,
 }
 
@@ -152,6 +155,8 @@ pub(in crate::http) mod tests {
             hub: Hub::new(MIN_ID),
             records: Arc::new(Records::new(nowhere.join("history"))),
             usage: None,
+            #[cfg(feature = "fleet")]
+            shows_fleet: false,
             health: Arc::new(Health::new(nowhere, &nowhere.join("history"), Vec::new())),
         })
     }

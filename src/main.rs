@@ -150,6 +150,8 @@ fn run(args: &Args) -> Result<(), Error> {
         hub,
         records: Arc::new(Records::new(history::history_path(&claude_dir))),
         usage: (!args.no_transcripts).then(|| Arc::clone(&usage)),
+        #[cfg(feature = "fleet")]
+        shows_fleet: false,
         health,
     });
 
@@ -245,7 +247,16 @@ fn show_fleet(
     machines.seed();
     let records = Arc::new(Records::new(PathBuf::new()));
     let limiter = Limiter::new(args.max_connections);
-    let site = Arc::new(Site { limiter, guard, assets, hub, records, usage: None, health });
+    let site = Arc::new(Site {
+        limiter,
+        guard,
+        assets,
+        hub,
+        records,
+        usage: None,
+        shows_fleet: true,
+        health,
+    });
     let (sender, ended) = bounded(1);
     fleet::spawn(alarm("fleet", &sender), || machines.run()).map_err(Error::Thread)?;
     http::serve(alarm("accept", &sender), listener, Arc::clone(&site)).map_err(Error::Thread)?;

@@ -59,7 +59,7 @@ fn refuse_files_of_a_fleet(head: &Head, site: &Site) -> Result<(), Refusal> {
         "/api/claude/usage" => true,
         path => path.strip_prefix(sessions::PATH).is_some_and(|rest| rest.starts_with('/')),
     };
-    if !is_of_file || site.health.fleet.machines().is_none() {
+    if !is_of_file || !site.shows_fleet {
         return Ok(());
     }
     let session = head.path.split('/').nth(4).unwrap_or_default();
