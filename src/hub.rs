@@ -248,6 +248,7 @@ impl Hub {
         let waker = (!subscribers.is_closed).then_some(waker);
         subscribers.by_key.insert(key, Subscriber { waker, progress: Arc::clone(&progress) });
         drop(subscribers);
+        // After registering: an event in between notifies the subscriber.
         let position = since.unwrap_or_else(|| self.last_id());
         Subscription { position, filter, sleeper, progress, key, hub: Arc::clone(self) }
     }
@@ -291,6 +292,7 @@ impl Hub {
         let rings = [&events.records, &events.transcripts];
         let records = rings.into_iter().flat_map(|ring| &ring.queue).filter(is_of_source);
         let records: Vec<Arc<Event>> = records.cloned().collect();
+        // Copying events takes time, for which no subscriber should wait.
         drop(events);
         let moved = records.iter().filter_map(|event| {
             let offset = offsets.get(&event.origin()?.seq)?;
@@ -340,6 +342,7 @@ impl Events {
     /// any, and the id up to which the sequence was read; or `None` if it cannot be continued from
     /// there.
     fn after(&self, id: u64, filter: &Filter, max_bytes: usize) -> Option<(Vec<Arc<Event>>, u64)> {
+        // An id of another run can be any number.
         if self.is_lost(id, filter) || id < self.first_id - 1 || id > self.last_id {
             return None;
         }
@@ -431,6 +434,7 @@ impl Compacted {
             && let Some(oldest) = self.removed.pop_first()
             && let Some(event) = self.by_id.remove(&oldest)
         {
+            // A stream that resumes from before would not learn that the session is gone.
             self.ids.remove(&key(&event));
             self.floor_id = oldest;
             evicted.push(event);
@@ -535,6 +539,7 @@ impl Subscription {
         };
         self.position = position;
         drop(events);
+        // It has caught up: bursts wait for it from now on.
         if replay.is_empty() {
             self.progress.is_lagging.store(false, Relaxed);
         }

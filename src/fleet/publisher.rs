@@ -179,6 +179,7 @@ impl Publisher {
         subscription.seek(self.position.max(self.lines_end));
         self.succeed();
         backoff.reset();
+        // Each call renews the lock, so a sign of life is sent only where there are no events.
         let mut renew_at = Instant::now() + HEARTBEAT;
         loop {
             let (events, is_lost) = subscription.read_held(BATCH_BYTES);
@@ -232,6 +233,7 @@ impl Publisher {
             // They are of an earlier run, or of one that had the name in between.
             self.shift = last.saturating_sub(self.position);
         }
+        // Sessions of an earlier run: this one publishes those that there are.
         if self.sent_entry == 0 {
             redis::cmd("DEL").arg(&self.keys.sessions).exec(redis)?;
         }
@@ -297,6 +299,7 @@ impl Publisher {
         }
         let last = events.last().filter(|_| target == Target::Stream).map(|event| event.id());
         if let Some(last) = last {
+            // Before the call, whose reply can be lost although Redis has the events.
             self.sent_entry = self.sent_entry.max(last + self.shift);
         }
         let owner: Option<Owner> = command.query(redis)?;

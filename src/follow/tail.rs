@@ -232,6 +232,7 @@ impl Tail {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => self.fail(&error, batch),
         }
+        // The file at the path comes first: a batch has a bound, and late lines are rare.
         self.drain_retired(now, batch);
         batch.more || batch.is_full()
     }
@@ -312,6 +313,7 @@ impl Tail {
         now: Duration,
         batch: &mut Batch,
     ) -> Step {
+        // A file that is back at the path must not be read twice.
         self.retired.retain(|retired| retired.id != current.id);
         let done = current.read(seen, now, batch, &mut self.fingerprints);
         (State::Following(current), done.map(drop))
@@ -354,6 +356,7 @@ impl Tail {
             }
             Progress::End | Progress::Full => {}
         }
+        // The bytes match: the size was stale, or the old content is back.
         current.rewrite = None;
         Ok(())
     }
@@ -417,6 +420,7 @@ impl Tail {
         batch: &mut Batch,
     ) -> Step {
         let progress = self.drain(&mut current, now, batch);
+        // Other errors pass. Unread lines come before the reset, which takes them back too.
         if error.kind() == ErrorKind::NotFound && progress != Progress::Full {
             let since = *current.absent_since.get_or_insert(now);
             if now >= since + ABSENCE_TIME {
@@ -468,6 +472,7 @@ impl Tail {
             return Ok(Some(from.cursor.clone()));
         }
         let has_lines = self.fingerprints.has_lines();
+        // Half a file would lack known lines. One that was replaced in turn is done.
         if has_lines && !is_at_rest && !is_passed {
             return Ok(None);
         }
@@ -641,6 +646,7 @@ impl Current {
         fingerprints: &mut Fingerprints,
     ) -> io::Result<Progress> {
         let Some(file) = &self.file else { return Ok(Progress::End) };
+        // Stays absent if the read fails or ends early: the next poll then reads on.
         let before = self.seen.take();
         let progress = self.cursor.read(file, seen.size_bytes, batch, fingerprints)?;
         if progress == Progress::End {

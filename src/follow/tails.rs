@@ -392,6 +392,7 @@ impl Tails {
             return Some(self.move_to(id, path, state));
         }
         let was = std::mem::replace(&mut file.state, state);
+        // A file that was missed and is no longer looked for was reported to be gone.
         if file.missing.take().is_some() && !self.missing.remove(&id) {
             return Some(Change::Found { file: id });
         }
@@ -439,6 +440,7 @@ impl Tails {
             return None;
         }
         let copies = self.copies.iter().filter(|(_, (of, _))| *of == id);
+        // The copy that was written last takes its place.
         if let Some((path, (_, state))) = copies.max_by_key(|(_, (_, state))| state.mtime) {
             let (path, state) = (path.clone(), *state);
             return Some(self.move_to(id, path, state));
@@ -534,6 +536,7 @@ impl Tails {
     /// polled often, and some of those that have to catch up.
     pub(crate) fn begin(&mut self, now: Duration, period: Duration) {
         self.period = period;
+        // First the files that had more to read than one poll allows.
         self.queue.append(&mut self.unfinished);
         let sometimes_period = (SOMETIMES_POLLS * period).min(MAX_SOMETIMES_PERIOD);
         let seldom_period = (SELDOM_POLLS * period).clamp(SELDOM_PERIOD, MAX_SELDOM_PERIOD);
@@ -590,6 +593,7 @@ impl Tails {
         self.open_files -= open_files;
         let is_over = self.open_files + followed.tail.open_files() > self.max_open_files;
         let is_done = !has_more && followed.tail.is_at_rest();
+        // An open handle notices a replaced file for certain; a system allows only so many.
         if is_over || (!followed.pace.is_hot() && is_done) {
             followed.tail.close();
         }

@@ -149,6 +149,7 @@ impl Tree {
     /// Visits one directory with its files, and those that are new below it, apart from the scan.
     pub(crate) fn look(&mut self, dir: &Path, now: Duration, items: &mut Vec<Item>) {
         let dir = dir.strip_prefix(&self.root).unwrap_or(dir).to_owned();
+        // A scan that is under way goes on where it was.
         let queue = std::mem::replace(&mut self.queue, vec![dir]);
         while let Some(dir) = self.queue.pop() {
             self.visit(&dir, Reach::One, now, items);
@@ -161,6 +162,7 @@ impl Tree {
         let mut dir = self.dirs.remove(relative).unwrap_or_default();
         match dir.update(&path, relative, self.accepts, now, items) {
             Ok(gone) => {
+                // A listing has just looked at each file.
                 if gone.is_none() && !matches!(reach, Reach::Directories { .. }) {
                     dir.look_at_files(&path, items);
                 }
@@ -177,6 +179,7 @@ impl Tree {
                 self.dirs.insert(relative.to_owned(), dir);
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
+                // Put back first, so that its files are reported with those below it.
                 self.dirs.insert(relative.to_owned(), dir);
                 self.forget(relative, items);
             }

@@ -136,6 +136,7 @@ fn on_one_line(json: &RawValue) -> Cow<'_, RawValue> {
 }
 
 fn object(text: &str) -> Result<(&RawValue, Object<'_>), String> {
+    // First as any JSON, so that a value of another type is told from a line that is broken.
     let json: &RawValue = serde_json::from_str(text).map_err(|error| error.to_string())?;
     if !text.starts_with('{') {
         return Err(format!("not a JSON object but {} at line 1 column 1", kind_of(text)));

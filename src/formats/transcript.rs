@@ -351,6 +351,7 @@ fn each_part_dyn(line: &[u8], each: &mut dyn FnMut(Part)) {
                 each(Part::Record(Box::new(Record::of(keys))));
             }
             Some(Ok(_)) => each(Part::Malformed),
+            // JavaScript writes halves of surrogate pairs: such a line is mended.
             Some(Err(_)) | None => match without_half_surrogates(rest) {
                 Some(mended) => return each_part_dyn(mended.as_bytes(), each),
                 None => {

@@ -74,6 +74,7 @@ pub(crate) fn run(
 }
 
 fn serve(out: &Out, site: &Site, wanted: Wanted, head: &str) -> io::Result<()> {
+    // Before the head: a client that has read it misses nothing from then on.
     let mut subscription = site.hub.subscribe(wanted.since, wanted.filter);
     out.write_all(&mut [IoSlice::new(head.as_bytes())])?;
     let id = wanted.since.is_none().then_some(subscription.position());

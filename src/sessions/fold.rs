@@ -130,6 +130,7 @@ impl Transcript {
             self.started_at = earliest(self.started_at, record.ts);
             self.last_at = self.last_at.max(record.ts);
         }
+        // A response shows that the turn goes on, before its blocks or its end can end it.
         if let Some(response) = &response {
             self.context = response.usage.map(|usage| usage.context()).or(self.context);
             self.run(record.ts);
@@ -182,6 +183,7 @@ impl Transcript {
             Block::TurnEnd { pending_agents, .. } => {
                 self.end_turn(ts);
                 self.pending_agents = *pending_agents;
+                // None goes on: those that seem to have ended without news.
                 if *pending_agents == 0 {
                     self.calls.stop_all();
                 }
@@ -211,6 +213,7 @@ impl Transcript {
     fn prompt(&mut self, text: String, is_queued: bool, ts: Option<Timestamp>) {
         let dequeued = self.dequeued.take();
         if is_queued {
+            // `dequeue` took it out already, and an equal one may still wait.
             if dequeued.as_ref() != Some(&text) {
                 self.unqueue(&text);
             }

@@ -144,6 +144,7 @@ impl Session {
                 Some(status) => judge_entry(status, entry.since, told),
                 None => told,
             },
+            // Records after that are those of a process that the registry does not list.
             Liveness::Gone { since } if active_at <= *since => ended(*since),
             _ if now.duration_since(active_at) >= SILENCE => ended(active_at),
             _ => told,
@@ -175,6 +176,7 @@ impl Session {
         }
         let is_left = is_before(self.main.last_at, start);
         match self.main.turn {
+            // A process does not go on with a turn that the one before it left.
             Turn::Running { .. } if is_left => judge(Status::Idle, start),
             Turn::Running { since } => judge(Status::Working, since),
             Turn::Over { since } if !is_left && self.has_background_agents() => {

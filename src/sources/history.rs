@@ -85,6 +85,7 @@ impl History {
 
     /// Publishes new lines, one batch at most. Returns whether there is more.
     pub(crate) fn step(&mut self, now: Duration) -> bool {
+        // The batch has the bytes of its lines, so it is published whole before the next poll.
         if self.batch.is_empty() {
             self.poll(now);
         }

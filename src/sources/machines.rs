@@ -183,6 +183,7 @@ impl Machines {
                 continue;
             }
             let next = Instant::now() + READ_PERIOD;
+            // A full read is followed by the next one without a pause.
             if !self.read(&mut redis)? {
                 thread::sleep(next.saturating_duration_since(Instant::now()));
             }
@@ -212,6 +213,7 @@ impl Machines {
             })
             .collect();
         for (name, machine) in &mut self.machines {
+            // A Redis that lost the entry does not make the machine silent at once.
             machine.heard = heard.get(name).copied().flatten().or(machine.heard);
         }
         self.note_silence();
@@ -381,6 +383,7 @@ impl Machines {
     /// Shows the sessions of a machine that reports again.
     fn wake(&mut self, redis: &mut Connection, name: &str) -> RedisResult<()> {
         let Some(machine) = self.machines.get_mut(name) else { return Ok(()) };
+        // Before its sessions are read: those of a silent machine are shown as ended.
         machine.is_silent = false;
         let sessions: HashMap<String, String> =
             redis::cmd("HGETALL").arg(&machine.keys.sessions).query(redis)?;

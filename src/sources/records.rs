@@ -172,6 +172,7 @@ impl Records {
             for (index, line) in lines.lines.iter().enumerate() {
                 page.records.extend(records_of(line, whose, is_all));
                 if page.records.len() >= limit {
+                    // The next page begins with the lines of this one that are left.
                     let is_last = index + 1 == lines.lines.len();
                     page.before = if is_last { lines.before } else { Some(line.offset) };
                     return Ok(page);

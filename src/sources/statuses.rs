@@ -120,6 +120,7 @@ impl Statuses {
             let alive = of_session().filter(|(_, is_alive)| *is_alive).map(|(entry, _)| entry);
             let is_foreign =
                 of_session().next().is_some() && of_session().all(|it| is_foreign(it.0));
+            // Several processes can have resumed one session.
             let liveness = match alive.min_by_key(|entry| urgency(entry)) {
                 Some(entry) => Liveness::Alive(Box::new(entry.clone())),
                 None if is_foreign => Liveness::Unknown,

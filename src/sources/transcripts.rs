@@ -172,6 +172,7 @@ impl Transcripts {
 
     fn take_step(&mut self) -> Duration {
         let (now, wall, period) = (self.now, self.wall, self.period);
+        // Processes, files, records, states, in this order: a change is shown in its own step.
         if is_due(&mut self.registry_due, now, REGISTRY_PERIOD.max(period)) {
             self.poll_registry();
         }

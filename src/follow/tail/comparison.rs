@@ -99,6 +99,7 @@ fn find_known(
         if from == last_from {
             break;
         }
+        // Matched anew, so that equal lines are paired in their order.
         (kept, known) = (Vec::new(), VecDeque::new());
         let mut matcher = fingerprints.matcher();
         each_record(file, options.max_line_bytes, from, end, |record| {

@@ -81,7 +81,9 @@ impl Cursor {
             let at = self.position();
             let space = batch.space(self.lines.held_bytes(), size_bytes.saturating_sub(at));
             let len = file::read_at(file, space, at)?;
+            // After the read: a rewrite that came between the two would pass for growth.
             let Some(before) = self.recognise(file)? else { return Ok(Progress::Rewritten) };
+            // Only here: elsewhere the end of a whole record is in the next block.
             if len == 0 {
                 self.lines.settle(self.is_whole, |record| {
                     if !self.start.knows(&record) {
@@ -100,6 +102,7 @@ impl Cursor {
 
     /// Whether another file goes on from the read position. A half line is then continued there.
     pub(super) fn continues_in(&self, file: &File) -> io::Result<bool> {
+        // The anchor of an empty file is in any file.
         Ok(self.position() > 0 && self.recognise(file)?.is_some())
     }
 

@@ -96,6 +96,7 @@ impl Lines {
         buffer[..room].copy_from_slice(&self.held);
         let base = self.start + self.dropped_bytes;
         let (mut at, mut left) = (0, limit);
+        // The rest of a line that is too long only adds to its length.
         if self.dropped_bytes > 0 {
             self.hold(&buffer[room..room + first]);
             if let Some(record) = self.too_long_record() {
@@ -190,6 +191,7 @@ impl Lines {
         let kept = kept_bytes(self.max_line_bytes);
         self.held.truncate(kept);
         self.held.extend_from_slice(&part[..part.len().min(kept - self.held.len())]);
+        // Until now it held up to `max_line_bytes`, 16 MiB for a transcript.
         self.held.shrink_to_fit();
         self.dropped_bytes = all_bytes - self.held.len() as u64;
     }

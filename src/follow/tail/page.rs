@@ -52,6 +52,7 @@ pub(crate) fn read(
     let before = before.unwrap_or(u64::MAX).min(seen.size_bytes);
     let mut count = limit;
     let mut from = last_lines::offset(&file, before, count)?;
+    // How large lines are is known only once their beginnings are found.
     while before - from > MAX_PAGE_BYTES && count > 1 {
         count /= 2;
         from = last_lines::offset(&file, before, count)?;

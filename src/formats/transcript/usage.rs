@@ -53,6 +53,7 @@ pub(crate) struct Counted<'a> {
 /// Passes on the records of a line that show tokens.
 pub(crate) fn each_counted(line: &[u8], mut each: impl FnMut(Counted)) {
     let text = lossy(line);
+    // A line is one record as a rule. `each_part` knows its other shapes.
     if let Ok(keys) = serde_json::from_str::<Envelope>(trim(&text)) {
         return counted(keys).into_iter().for_each(each);
     }

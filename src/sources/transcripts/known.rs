@@ -522,6 +522,7 @@ impl Known {
                 if let Some(agent_id) = agent_id {
                     followed.read_meta(agent_id, &place::meta(path));
                 }
+                // The tail gives out the rest, so that each record counts once.
                 fold(&mut followed.session, agent_id, path, end);
             }
             self.changed.insert(id);
@@ -569,6 +570,7 @@ impl Known {
         let session = unread.as_ref().unwrap_or(&followed.session);
         let files = entry.as_files(&self.files, path, wall);
         let is_early = |shown: &Shown| now < shown.due && shown.is_unread == is_behind;
+        // A change of the status is not put off.
         if let Some(shown) = entry.shown.filter(is_early)
             && session.status(&entry.liveness, files, wall) == shown.status
         {
