@@ -13,6 +13,7 @@ import {
 	figures,
 	hasFailed,
 	keyOf,
+	modeWords,
 	modelName,
 	msOf,
 	runningAgents,
@@ -215,6 +216,7 @@ function bodyOf(session, now, project) {
 		project && el("b", { "data-of": "project" }, brief(project)),
 		session.gitBranch && brief(session.gitBranch),
 		session.model && modelName(session.model),
+		session.status !== "ended" && modeWords(session.permissionMode),
 	];
 	const separated = flat(where).flatMap((part, at) => (at ? [" · ", part] : [part]));
 	if (session.status === "ended") return [el("p", { class: "where" }, separated)];

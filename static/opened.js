@@ -12,7 +12,16 @@ import { brief, bytes, number, plural } from "./format.js";
 import { highlight } from "./highlight.js";
 import { resumeOf } from "./items.js";
 import { fillLine, groupLine, newDate, newGroup, newRow, recordNodes, rowLine } from "./lines.js";
-import { AGENT_TOOLS, doing, figures, isAtRest, keyOf, modelName, titleOf } from "./session.js";
+import {
+	AGENT_TOOLS,
+	doing,
+	figures,
+	isAtRest,
+	keyOf,
+	modeWords,
+	modelName,
+	titleOf,
+} from "./session.js";
 import { Timeline, daysOf, grouped, haystackOf, isUnanswered } from "./timeline.js";
 /** @import { Frame, Session, TimeRow } from "./types.js" */
 
@@ -575,13 +584,14 @@ function tooLong(size) {
 const note = (words) => el("p", { class: "note" }, words);
 
 function headFigures(session, now, isDeleted) {
-	const { project, gitBranch, model, records, startedAt } = session;
+	const { project, gitBranch, model, permissionMode, records, startedAt } = session;
 	const { turns, denied, compactions, tokens, cache, cost, reported } = figures(session);
 	const words = [
 		isDeleted && el("span", { class: "error" }, DELETED),
 		project && brief(project, PATH_CHARS),
 		gitBranch && brief(gitBranch),
 		model && modelName(model),
+		modeWords(permissionMode),
 		turns,
 		denied,
 		compactions,

@@ -17,6 +17,14 @@ const FAILED_MS = 2_000;
 export const AGENT_TOOLS = ["Agent", "Task"];
 /** The registry's word for a call that waits to be allowed. */
 const PERMISSION = "permission prompt";
+/** What an agent may do unasked, by permission mode; in the default mode it asks. */
+const MODES = new Map([
+	["default", ""],
+	["plan", "plan mode"],
+	["acceptEdits", "accepts edits"],
+	["dontAsk", "does not ask"],
+	["bypassPermissions", "bypasses permissions"],
+]);
 
 /** @type {[string, number][]} */
 const SIZES = [
@@ -55,6 +63,9 @@ export function modelName(model) {
 	const name = model.replace(/^claude-/, "").replace(/-\d{8}$/, "");
 	return brief(name.replace(/(\d)-(?=\d)/g, "$1.").replaceAll("-", " "));
 }
+
+/** Returns the words of a permission mode; none for the default one. */
+export const modeWords = (mode = "default") => MODES.get(mode) ?? brief(mode);
 
 /**
  * Returns the key of a session: two machines can have one id.

@@ -134,6 +134,7 @@ export {};
  * @property {boolean} [endedMidTurn]  its process ended, or it fell silent, in the middle of a turn
  * @property {boolean} isLive
  * @property {string} [model]
+ * @property {string} [permissionMode]
  * @property {string} [prompt]
  * @property {string} [text]
  * @property {number} queued

@@ -122,6 +122,19 @@ test("a session whose process dies at work has ended mid-turn, and one that rest
   await card(page, left).locator(".state", { hasText: /^ended \d+ s ago$/ }).waitFor();
 });
 
+test("a card and its opened session tell what the agent may do unasked", async (t) => {
+  const dir = await claudeDir(t);
+  const [free, asking] = await sessions(t, dir, "busy", "busy");
+  const mode = { type: "permission-mode", permissionMode: "bypassPermissions" };
+  await free.append({ ...mode, sessionId: free.id });
+  const page = await start(t, dir);
+  const where = (claude) => card(page, claude).locator(".where");
+  await where(free).filter({ hasText: /^project-0 · main · bypasses permissions$/ }).waitFor();
+  await where(asking).filter({ hasText: /^project-1 · main$/ }).waitFor();
+  await card(page, free).locator(".title").click();
+  await page.locator("#sessions-figures", { hasText: "bypasses permissions" }).waitFor();
+});
+
 test("on a telephone an opened session fills the window below the tools", async (t) => {
   const dir = await claudeDir(t);
   const made = await sessions(t, dir, ...Array.from({ length: 8 }, () => "busy"));

@@ -37,6 +37,12 @@ test("models have short names", () => {
   check("us.anthropic.claude-sonnet-5-v1:0", "us.anthropic.claude sonnet 5 v1:0");
 });
 
+test("a permission mode has words, unless it is the default one", () => {
+  const modes = [undefined, "default", "plan", "bypassPermissions", "toString"];
+  const wanted = ["", "", "plan mode", "bypasses permissions", "toString"];
+  assert.deepEqual(modes.map(words.modeWords), wanted);
+});
+
 test("a session's title is its own, else its prompt, else its id", () => {
   const sessionId = "0b6f3c52-1111";
   assert.equal(words.titleOf({ sessionId, title: "Fix it", prompt: "fix" }), "Fix it");
