@@ -38,7 +38,7 @@ use crate::sources::usage::Usage;
 use crate::worker::Alarm;
 use assets::Assets;
 use guard::Guard;
-use limit::{Limiter, Place};
+use limit::{Limiter, Permit};
 
 /// Stack of a connection's thread, several times as much as the deepest call needs. The system
 /// gives memory only to the part that is used.
@@ -112,22 +112,22 @@ pub(crate) fn end_streams(hub: &Hub) {
 
 /// Gives a connection a thread, or turns it away.
 fn start(socket: TcpStream, site: &Arc<Site>, run: Run) {
-    if let Some(place) = site.limiter.connection() {
+    if let Some(permit) = site.limiter.connection() {
         let site = Arc::clone(site);
-        on_thread(socket, place, move |socket| run(socket, &site));
-    } else if let Some(place) = site.limiter.turned_away() {
-        on_thread(socket, place, connection::turn_away);
+        on_thread(socket, permit, move |socket| run(socket, &site));
+    } else if let Some(permit) = site.limiter.turned_away() {
+        on_thread(socket, permit, connection::turn_away);
     } else {
         connection::turn_away_at_once(&socket);
     }
 }
 
-fn on_thread(socket: TcpStream, place: Place, run: impl FnOnce(&TcpStream) + Send + 'static) {
+fn on_thread(socket: TcpStream, permit: Permit, run: impl FnOnce(&TcpStream) + Send + 'static) {
     let socket = Arc::new(socket);
     let threads_socket = Arc::clone(&socket);
     let thread = move || {
-        // Dropped before the socket: a client that sees its connection end finds the place free.
-        let _place = place;
+        // Dropped before the socket: a client that sees its connection end finds the permit free.
+        let _permit = permit;
         run(&threads_socket);
     };
     let builder = thread::Builder::new().name("connection".to_owned()).stack_size(STACK_BYTES);
@@ -178,7 +178,7 @@ pub(in crate::http) mod tests {
     }
 
     #[test]
-    fn a_panic_ends_its_own_connection_and_gives_its_place_back() {
+    fn a_panic_ends_its_own_connection_and_gives_its_permit_back() {
         let site = site(4);
         for _ in 0..20 {
             assert_eq!(answer(&site, |_, _| panic!("on purpose")), "");
@@ -188,11 +188,11 @@ pub(in crate::http) mod tests {
     }
 
     #[test]
-    fn a_panic_in_a_stream_gives_its_place_back_too() {
+    fn a_panic_in_a_stream_gives_its_permit_back_too() {
         let site = site(4);
         for _ in 0..20 {
             answer(&site, |_, site| {
-                let _place = site.limiter.stream().expect("three are free");
+                let _permit = site.limiter.stream().expect("three are free");
                 panic!("on purpose");
             });
         }
@@ -204,7 +204,7 @@ pub(in crate::http) mod tests {
         let site = site(0);
         let taken: Vec<_> = std::iter::from_fn(|| site.limiter.turned_away()).collect();
         assert!(!taken.is_empty());
-        let answer = answer(&site, |_, _| unreachable!("there is no place"));
+        let answer = answer(&site, |_, _| unreachable!("there is no permit"));
         assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
         assert!(answer.contains("\r\nRetry-After: 2\r\n"), "{answer}");
         assert!(answer.contains("\"busy\""), "{answer}");

@@ -83,12 +83,12 @@ impl Watch {
 struct Entry {
     path: PathBuf,
     /// Absent until the path's state could be read once.
-    known: Option<Known>,
+    observed: Option<Observed>,
     /// Why the path's state cannot be read at present.
     trouble: Option<String>,
 }
 
-struct Known {
+struct Observed {
     reported: Option<State>,
     seen: Option<State>,
     pending: Option<Pending>,
@@ -111,14 +111,14 @@ struct State {
 
 impl Entry {
     fn new(path: PathBuf) -> Entry {
-        Entry { path, known: None, trouble: None }
+        Entry { path, observed: None, trouble: None }
     }
 
     fn start(&mut self, options: Options) -> Option<(PathBuf, Vec<u8>)> {
         let seen = look(&self.path).ok()?;
         let read = seen.and_then(|state| read(&self.path, state, options));
         let state = read.as_ref().map_or(seen, |(state, _)| Some(*state));
-        self.known = Some(Known { reported: state, seen: state, pending: None });
+        self.observed = Some(Observed { reported: state, seen: state, pending: None });
         read.map(|(_, content)| (self.path.clone(), content))
     }
 
@@ -140,40 +140,40 @@ impl Entry {
     }
 
     fn note(&mut self, state: Option<State>, now: Duration) {
-        let first = || Known { reported: state, seen: state, pending: None };
-        let known = self.known.get_or_insert_with(first);
-        if state != known.seen {
-            known.seen = state;
-            let since = known.pending.as_ref().map_or(now, |pending| pending.since);
-            known.pending = Some(Pending { since, changed_at: now });
+        let first = || Observed { reported: state, seen: state, pending: None };
+        let observed = self.observed.get_or_insert_with(first);
+        if state != observed.seen {
+            observed.seen = state;
+            let since = observed.pending.as_ref().map_or(now, |pending| pending.since);
+            observed.pending = Some(Pending { since, changed_at: now });
         }
     }
 
     fn report(&mut self, now: Duration, options: Options) -> Option<Item> {
-        let known = self.known.as_mut()?;
-        let pending = known.pending.as_mut()?;
+        let observed = self.observed.as_mut()?;
+        let pending = observed.pending.as_mut()?;
         let is_settled = now >= pending.changed_at + options.settle_time;
         if !is_settled && now < pending.since + UNREST_TIME {
             return None;
         }
         if is_settled {
-            known.pending = None;
+            observed.pending = None;
         } else {
             // The next report of a file that never settles is due UNREST_TIME after this one.
             pending.since = now;
         }
-        if known.seen == known.reported {
+        if observed.seen == observed.reported {
             return None;
         }
-        let read = known.seen.and_then(|state| read(&self.path, state, options));
+        let read = observed.seen.and_then(|state| read(&self.path, state, options));
         // The state that belongs to the content: a later write is a change of the next poll.
-        let seen = read.as_ref().map_or(known.seen, |(state, _)| Some(*state));
-        let change = match (known.reported, seen) {
+        let seen = read.as_ref().map_or(observed.seen, |(state, _)| Some(*state));
+        let change = match (observed.reported, seen) {
             (None, _) => Change::Created,
             (_, None) => Change::Removed,
             _ => Change::Modified,
         };
-        (known.reported, known.seen) = (seen, seen);
+        (observed.reported, observed.seen) = (seen, seen);
         Some(Item::Changed {
             path: self.path.clone(),
             change,

@@ -24,7 +24,7 @@ mod tests;
 mod tools;
 mod usage;
 
-pub(crate) use blocks::Place;
+pub(crate) use blocks::Location;
 pub(crate) use tools::{AgentCall, AgentMeta, AgentResult, Task, Todo, TodoState};
 pub(crate) use usage::{Counted, each_counted, reported_cost};
 

@@ -88,7 +88,7 @@ impl Refusal {
         Refusal::new(404, "not_found", format!("path `{path}` not found"))
     }
 
-    /// All places are taken.
+    /// All permits are taken.
     pub(crate) fn busy() -> Refusal {
         let message =
             "all connections or streams are in use; try again later, or raise --max-connections";

@@ -1,6 +1,6 @@
 //! One connection: its requests one after the other, until a stream, an error or its end.
 //!
-//! Invariant: no client can hold a place for good, neither by silence nor by reading slowly.
+//! Invariant: no client can hold a permit for good, neither by silence nor by reading slowly.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -13,7 +13,7 @@ use super::Site;
 use super::answer::{Answer, Refusal};
 use super::frames;
 use super::head::{Close, Head, Heads};
-use super::limit::Place;
+use super::limit::Permit;
 use super::route::{Route, route};
 use super::stream::{self, Wanted};
 
@@ -26,7 +26,7 @@ const WRITE_TIME: Duration = Duration::from_secs(10);
 const VANISHED_TIME: Duration = Duration::from_secs(20);
 
 /// Time for a whole answer: 140 kB a second for the largest backlog. A client that reads a little
-/// now and then must not keep its place.
+/// now and then must not keep its permit.
 const ANSWER_TIME: Duration = Duration::from_secs(60);
 
 /// Time and bytes for reading and discarding after the last answer: closing with unread bytes
@@ -72,21 +72,21 @@ fn answer_all(socket: &TcpStream, site: &Arc<Site>) -> Result<(), Close> {
         let is_head = head.method == Method::Head;
         let closes = match route(&head, site) {
             Route::Answer(answer) => {
-                // A client that found no place for a stream must not keep one for its connection.
+                // A client that found no permit for a stream must not keep one for its connection.
                 let closes = head.closes() || answer.is_busy();
                 answer.write(DeadlineWriter::new(socket), &head.version, is_head, closes)?;
                 closes
             }
-            Route::Stream { place, .. } if is_head => {
-                // Before the answer: a client that has it finds the place free.
-                drop(place);
+            Route::Stream { permit, .. } if is_head => {
+                // Before the answer: a client that has it finds the permit free.
+                drop(permit);
                 let bytes = frames::head(&head.version, head.closes());
                 DeadlineWriter::new(socket).write_all(bytes.as_bytes())?;
                 head.closes()
             }
-            Route::Stream { wanted, place } => {
+            Route::Stream { wanted, permit } => {
                 drop(heads);
-                return stream(socket, site, head, wanted, place);
+                return stream(socket, site, head, wanted, permit);
             }
         };
         if closes {
@@ -96,13 +96,13 @@ fn answer_all(socket: &TcpStream, site: &Arc<Site>) -> Result<(), Close> {
     }
 }
 
-/// Keeps the place until the stream ends.
+/// Keeps the permit until the stream ends.
 fn stream(
     socket: &TcpStream,
     site: &Arc<Site>,
     head: Head,
     wanted: Wanted,
-    _place: Place,
+    _permit: Permit,
 ) -> Result<(), Close> {
     let (version, closes) = (head.version.clone(), head.closes());
     drop(head);

@@ -1,9 +1,9 @@
-//! The connections and streams that may be open, and the places that are taken.
+//! The connections and streams that may be open, and the permits for them.
 //!
 //! Each connection takes a file descriptor. Many systems allow a process 1024 of them and let it
-//! ask for more, so the limit is raised as far as possible, and the places are as many as then fit.
+//! ask for more, so the limit is raised as far as possible. There are as many permits as then fit.
 //!
-//! Invariant: a place is given back when it is dropped, by a panic too.
+//! Invariant: a permit is released when it is dropped, by a panic too.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -21,7 +21,7 @@ const OTHER_DESCRIPTORS: u64 = 24;
 const MAX_TRANSCRIPTS: u64 = 256;
 
 /// Connections and clients being turned away, however few descriptors there are.
-const MIN_PLACES: u64 = 5;
+const MIN_PERMITS: u64 = 5;
 
 /// Clients beyond the connections that get a thread of their own on which they are turned away, so
 /// that they can read why. They take a quarter of the descriptors at most.
@@ -29,9 +29,9 @@ const MAX_TURNED_AWAY: usize = 64;
 
 /// See the module.
 pub(crate) struct Limiter {
-    connections: Places,
-    streams: Places,
-    turned_away: Places,
+    connections: Permits,
+    streams: Permits,
+    turned_away: Permits,
     refused: AtomicU64,
     transcripts: usize,
 }
@@ -50,10 +50,10 @@ impl Limiter {
             ));
         }
         Limiter {
-            connections: Places::new(connections),
+            connections: Permits::new(connections),
             // The rest is for pages, which must load while all streams are taken.
-            streams: Places::new(connections * 3 / 4),
-            turned_away: Places::new(room.turned_away),
+            streams: Permits::new(connections * 3 / 4),
+            turned_away: Permits::new(room.turned_away),
             refused: AtomicU64::new(0),
             transcripts: room.transcripts,
         }
@@ -64,18 +64,18 @@ impl Limiter {
         self.transcripts
     }
 
-    /// Takes a place for a connection, or counts it as refused.
-    pub(crate) fn connection(&self) -> Option<Place> {
+    /// Acquires a permit for a connection, or counts it as refused.
+    pub(crate) fn connection(&self) -> Option<Permit> {
         self.take_or_count(&self.connections)
     }
 
-    /// Takes a place for a stream, or counts it as refused.
-    pub(crate) fn stream(&self) -> Option<Place> {
+    /// Acquires a permit for a stream, or counts it as refused.
+    pub(crate) fn stream(&self) -> Option<Permit> {
         self.take_or_count(&self.streams)
     }
 
-    /// Takes a place on which a client is turned away.
-    pub(crate) fn turned_away(&self) -> Option<Place> {
+    /// Acquires a permit for turning a client away.
+    pub(crate) fn turned_away(&self) -> Option<Permit> {
         self.turned_away.take()
     }
 
@@ -89,44 +89,44 @@ impl Limiter {
         self.streams.taken.load(Relaxed)
     }
 
-    /// Connections and streams for which there was no place, since the start.
+    /// Connections and streams that got no permit, since the start.
     pub(crate) fn refused(&self) -> u64 {
         self.refused.load(Relaxed)
     }
 
-    fn take_or_count(&self, places: &Places) -> Option<Place> {
-        let place = places.take();
-        if place.is_none() {
+    fn take_or_count(&self, permits: &Permits) -> Option<Permit> {
+        let permit = permits.take();
+        if permit.is_none() {
             self.refused.fetch_add(1, Relaxed);
         }
-        place
+        permit
     }
 }
 
-/// A bounded number of places.
-struct Places {
+/// A bounded number of permits.
+struct Permits {
     taken: Arc<AtomicUsize>,
     max: usize,
 }
 
-/// One place, given back on drop.
-pub(crate) struct Place {
+/// Released on drop.
+pub(crate) struct Permit {
     taken: Arc<AtomicUsize>,
 }
 
-impl Places {
-    fn new(max: usize) -> Places {
-        Places { taken: Arc::default(), max }
+impl Permits {
+    fn new(max: usize) -> Permits {
+        Permits { taken: Arc::default(), max }
     }
 
-    fn take(&self) -> Option<Place> {
+    fn take(&self) -> Option<Permit> {
         let more = |taken| (taken < self.max).then_some(taken + 1);
         self.taken.fetch_update(Relaxed, Relaxed, more).ok()?;
-        Some(Place { taken: Arc::clone(&self.taken) })
+        Some(Permit { taken: Arc::clone(&self.taken) })
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.taken.fetch_sub(1, Relaxed);
     }
@@ -154,7 +154,7 @@ struct Room {
 
 fn room(descriptors: u64) -> Room {
     let transcripts = (descriptors / 4).min(MAX_TRANSCRIPTS);
-    let left = descriptors.saturating_sub(OTHER_DESCRIPTORS + transcripts).max(MIN_PLACES);
+    let left = descriptors.saturating_sub(OTHER_DESCRIPTORS + transcripts).max(MIN_PERMITS);
     let left = usize::try_from(left).unwrap_or(usize::MAX);
     let turned_away = (left / 4).min(MAX_TURNED_AWAY);
     let transcripts = transcripts as usize;
@@ -167,12 +167,12 @@ mod tests {
 
     #[test]
     fn other_files_keep_their_descriptors() {
-        let places =
+        let permits =
             |connections, turned_away, transcripts| Room { connections, turned_away, transcripts };
-        assert_eq!(room(4096), places(3752, 64, 256));
-        assert_eq!(room(1024), places(680, 64, 256));
-        assert_eq!(room(48), places(9, 3, 12));
-        assert_eq!([room(24), room(0)], [places(4, 1, 6), places(4, 1, 0)]);
+        assert_eq!(room(4096), permits(3752, 64, 256));
+        assert_eq!(room(1024), permits(680, 64, 256));
+        assert_eq!(room(48), permits(9, 3, 12));
+        assert_eq!([room(24), room(0)], [permits(4, 1, 6), permits(4, 1, 0)]);
     }
 
     #[test]
@@ -183,27 +183,29 @@ mod tests {
     }
 
     #[test]
-    fn places_are_bounded_and_come_back_when_they_are_dropped() {
+    fn permits_are_bounded_and_released_when_they_are_dropped() {
         let limiter = Limiter::new(4);
-        let mut streams: Vec<_> = (0..3).map(|_| limiter.stream().expect("a place")).collect();
+        let mut streams: Vec<_> = (0..3).map(|_| limiter.stream().expect("a permit")).collect();
         assert!(limiter.stream().is_none() && limiter.stream().is_none());
         assert_eq!((limiter.streams(), limiter.connections(), limiter.refused()), (3, 0, 2));
         streams.pop();
         assert!(limiter.stream().is_some());
         assert_eq!((limiter.streams(), limiter.refused()), (2, 2));
-        let _connections: Vec<_> = (0..4).map(|_| limiter.connection().expect("a place")).collect();
+        let _connections: Vec<_> =
+            (0..4).map(|_| limiter.connection().expect("a permit")).collect();
         assert!(limiter.connection().is_none());
         assert_eq!((limiter.connections(), limiter.refused()), (4, 3));
     }
 
     #[test]
-    fn threads_that_take_places_together_take_no_more_than_there_are() {
+    fn threads_that_acquire_permits_together_get_no_more_than_there_are() {
         let limiter = Limiter::new(8);
         let held: usize = std::thread::scope(|scope| {
             let take = || std::iter::from_fn(|| limiter.connection()).collect::<Vec<_>>();
             let threads: Vec<_> = (0..8).map(|_| scope.spawn(take)).collect();
-            let places: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
-            places.iter().map(Vec::len).sum()
+            let permits: Vec<_> =
+                threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+            permits.iter().map(Vec::len).sum()
         });
         assert_eq!((held, limiter.connections(), limiter.refused()), (8, 0, 8));
     }

@@ -6,17 +6,17 @@ use jiff::Timestamp;
 
 use super::answer::{Answer, Refusal};
 use super::head::{Head, check_method};
-use super::limit::Place;
+use super::limit::Permit;
 use super::stream::Wanted;
 use super::{Site, backlog, encoding, query, sessions, usage};
 
 /// The answer to a request.
 pub(crate) enum Route {
     Answer(Answer),
-    /// The stream of the events that a client wants, and its place.
+    /// The stream of the events that a client wants, and its permit.
     Stream {
         wanted: Wanted,
-        place: Place,
+        permit: Permit,
     },
 }
 
@@ -73,6 +73,6 @@ fn refuse_files_of_a_fleet(head: &Head, site: &Site) -> Result<(), Refusal> {
 
 fn stream(head: &Head, site: &Site) -> Result<Route, Refusal> {
     let wanted = Wanted { since: query::since(head)?, filter: query::filter(head)? };
-    let place = site.limiter.stream().ok_or_else(Refusal::busy)?;
-    Ok(Route::Stream { wanted, place })
+    let permit = site.limiter.stream().ok_or_else(Refusal::busy)?;
+    Ok(Route::Stream { wanted, permit })
 }

@@ -28,7 +28,7 @@ use super::head::is_timeout;
 /// it lives.
 const PING_PERIOD: Duration = Duration::from_secs(15);
 
-/// The time between two looks at an idle client: its place is free again before a client that was
+/// The time between two looks at an idle client: its permit is free again before a client that was
 /// turned away comes back.
 const LOOK_PERIOD: Duration = Duration::from_secs(1);
 

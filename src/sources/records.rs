@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::follow::tail::page::{self, PageLine};
-use crate::formats::transcript::{self, Part, Place};
+use crate::formats::transcript::{self, Location, Part};
 use crate::formats::{history, json};
 
 use super::history::MAX_LINE_BYTES;
@@ -230,11 +230,16 @@ impl Unavailable {
 fn records_of(line: &PageLine, whose: Whose, is_all: bool) -> Vec<Vec<u8>> {
     let mut records = Vec::new();
     let Whose { session_id, agent_id } = whose;
-    let place =
-        Place { session_id, agent_id, project: None, offset: line.offset, bytes: line.len_bytes };
+    let location = Location {
+        session_id,
+        agent_id,
+        project: None,
+        offset: line.offset,
+        bytes: line.len_bytes,
+    };
     transcript::each_part(&line.bytes, |part| match part {
         Part::Record(record) if is_all || record.is_published() => {
-            records.push(record.draft(place).json_without_id());
+            records.push(record.draft(location).json_without_id());
         }
         _ => {}
     });

@@ -29,12 +29,12 @@ pub(super) struct Comparison {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Start {
     pub(super) offset: u64,
-    known: VecDeque<Place>,
+    known: VecDeque<Span>,
 }
 
-/// The place of a line in its file.
+/// The bytes of a line in its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
+struct Span {
     offset: u64,
     len_bytes: u64,
 }
@@ -42,22 +42,22 @@ struct Place {
 impl Start {
     /// Where the last known line ends, if it is after the start.
     pub(super) fn last_end(&self) -> Option<u64> {
-        self.known.back().map(|place| place.end())
+        self.known.back().map(|span| span.end())
     }
 
     /// Whether a line that is read after the start is a known one. Call it in the order of the
     /// file.
     pub(super) fn knows(&mut self, record: &Record) -> bool {
-        while self.known.front().is_some_and(|place| place.offset < record.offset) {
+        while self.known.front().is_some_and(|span| span.offset < record.offset) {
             self.known.pop_front();
         }
-        self.known.front() == Some(&Place::of(record))
+        self.known.front() == Some(&Span::of(record))
     }
 }
 
-impl Place {
-    fn of(record: &Record) -> Place {
-        Place { offset: record.offset, len_bytes: record.len_bytes }
+impl Span {
+    fn of(record: &Record) -> Span {
+        Span { offset: record.offset, len_bytes: record.len_bytes }
     }
 
     fn end(&self) -> u64 {
@@ -90,7 +90,7 @@ fn find_known(
     fingerprints: &Fingerprints,
     options: &Options,
     end: u64,
-) -> io::Result<(Vec<Kept>, VecDeque<Place>)> {
+) -> io::Result<(Vec<Kept>, VecDeque<Span>)> {
     let (mut kept, mut known) = (Vec::new(), VecDeque::new());
     let (mut from, mut count) = (end, options.fingerprints);
     while kept.len() < fingerprints.count() && from > 0 {
@@ -105,7 +105,7 @@ fn find_known(
         each_record(file, options.max_line_bytes, from, end, |record| {
             if let Some(seq) = matcher.find(&record) {
                 kept.push(Kept { seq, offset: record.offset });
-                known.push_back(Place::of(&record));
+                known.push_back(Span::of(&record));
             }
         })?;
         count = count.saturating_mul(GROWTH);

@@ -22,7 +22,7 @@ const SHORTER: [usize; 4] = [TEXT_CHARS, 200, 80, 20];
 
 /// Where a record is, and whose it is.
 #[derive(Clone, Copy)]
-pub(crate) struct Place<'a> {
+pub(crate) struct Location<'a> {
     pub(crate) session_id: &'a str,
     /// Of a subagent's transcript.
     pub(crate) agent_id: Option<&'a str>,
@@ -36,21 +36,21 @@ pub(crate) struct Place<'a> {
 
 impl Record<'_> {
     /// Returns a draft of the record's `transcript.append` event.
-    pub(crate) fn draft(&self, place: Place) -> Draft {
+    pub(crate) fn draft(&self, location: Location) -> Draft {
         // In files of 2025 the records of subagents are among those of their session.
         let sidechain = self.agent_id().filter(|_| self.is_sidechain());
         let (cwd, uuid) = (self.cwd(), self.uuid());
         let data = TranscriptAppend {
-            session_id: place.session_id,
-            agent_id: place.agent_id.or(sidechain.as_deref()),
-            project: cwd.as_deref().or(place.project),
+            session_id: location.session_id,
+            agent_id: location.agent_id.or(sidechain.as_deref()),
+            project: cwd.as_deref().or(location.project),
             record_type: &self.record_type,
             uuid: uuid.as_deref(),
             blocks: self.data(),
-            bytes: place.bytes,
-            offset: place.offset,
+            bytes: location.bytes,
+            offset: location.offset,
         };
-        Draft::new(self.ts, &Data::TranscriptAppend(data)).with_session(place.session_id)
+        Draft::new(self.ts, &Data::TranscriptAppend(data)).with_session(location.session_id)
     }
 
     /// Returns the types of the record and of blocks that are unknown.

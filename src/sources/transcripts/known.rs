@@ -18,7 +18,7 @@ use crate::follow::small;
 use crate::follow::tail::{Batch, Item, Line, Options, Reason, Tail};
 use crate::follow::tails::{FileId, Polled, Tails};
 use crate::formats::prices::Prices;
-use crate::formats::transcript::{self, AgentMeta, Part, Place, Record};
+use crate::formats::transcript::{self, AgentMeta, Location, Part, Record};
 use crate::hub::Hub;
 use crate::report::health::Health;
 use crate::report::transcripts::{self, State};
@@ -273,14 +273,14 @@ impl Sink<'_> {
     }
 
     fn publish(&self, line: &Line, record: &Record, origin: Origin) {
-        let place = Place {
+        let location = Location {
             session_id: &self.file.session_id,
             agent_id: self.file.agent_id.as_deref(),
             project: self.followed.session.project(),
             offset: line.offset,
             bytes: line.len_bytes,
         };
-        self.hub.add(record.draft(place).with_origin(origin));
+        self.hub.add(record.draft(location).with_origin(origin));
     }
 }
 

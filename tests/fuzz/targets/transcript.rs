@@ -24,7 +24,7 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
 use formats::prices::Prices;
-use formats::transcript::{Part, Place, Record, each_part};
+use formats::transcript::{Location, Part, Record, each_part};
 use models::sessions::{Files, Liveness, Session};
 
 static PRICES: LazyLock<Arc<Prices>> = LazyLock::new(|| Arc::new(Prices::built_in()));
@@ -73,8 +73,8 @@ fn parts(line: &[u8], session: &mut Session) -> Vec<Option<Value>> {
 }
 
 fn event(record: &Record) -> Value {
-    let place = Place { session_id: "s", agent_id: None, project: None, offset: 7, bytes: 9 };
-    let event = record.draft(place).number(event::MIN_ID);
+    let location = Location { session_id: "s", agent_id: None, project: None, offset: 7, bytes: 9 };
+    let event = record.draft(location).number(event::MIN_ID);
     let json = std::str::from_utf8(event.json()).unwrap();
     assert!(!json.contains(['\n', '\r']));
     let mut value: Value = serde_json::from_str(json).unwrap();
