@@ -5,8 +5,9 @@
 //! ones. If these do not match, fingerprints of the lines decide.
 //! Invariant: no clock (the caller passes the time), thread, sleep, printing or meaning of a line.
 //! Known weakness: misses content that comes and goes within 100 ms, and a rewrite that leaves the
-//! last 4 KiB in place. Repeats the later lines of a rewrite in place that pauses for 100 ms or
-//! takes longer than a second. Sees a change through a memory map when the file's times change.
+//! last 4 KiB in place. Repeats the later lines of a rewrite in place that pauses for 100 ms half
+//! way or takes longer than a second. Sees a change through a memory map when the file's times
+//! change.
 
 mod batch;
 mod comparison;
@@ -35,11 +36,11 @@ use lines::Record;
 /// (FAT).
 const TICK: Duration = Duration::from_secs(2);
 
-/// How long a file that is being rewritten must keep its state to be at rest. Between truncating a
-/// file and writing it anew, a program on a busy machine can pause for tens of milliseconds.
+/// How long a file that is being rewritten must keep its state to be at rest. Between two writes, a
+/// program on a busy machine can pause for tens of milliseconds.
 const REST_TIME: Duration = Duration::from_millis(100);
 
-/// The longest wait for a rewrite to come to rest.
+/// The longest wait for a rewrite to come to rest, and for an empty file to be written to.
 const REWRITE_TIME: Duration = Duration::from_secs(1);
 
 /// How long the path may lead nowhere before the file counts as removed: a program can replace a
@@ -680,7 +681,9 @@ impl Rewrite {
     fn is_done(&mut self, seen: Signature, now: Duration) -> bool {
         let last = self.seen.filter(|(last, _)| *last == seen);
         let (_, since) = *self.seen.insert(last.unwrap_or((seen, now)));
-        now >= since + REST_TIME || now >= self.since + REWRITE_TIME
+        // A program empties a file before it writes the new content.
+        let is_empty = seen.size_bytes == 0;
+        (now >= since + REST_TIME && !is_empty) || now >= self.since + REWRITE_TIME
     }
 }
 

@@ -24,8 +24,8 @@ use tempfile::TempDir;
 
 const STEP: Duration = Duration::from_millis(20);
 
-/// Longer than anything in the tailer waits for a file to come to rest.
-const REST: Duration = Duration::from_millis(200);
+/// Longer than any wait in the tailer for a file to come to rest.
+const REST: Duration = Duration::from_millis(1200);
 
 /// Files that the tailer can have to do with when it has nothing more to read: the held one, the
 /// next one, the one at the path.

@@ -15,8 +15,11 @@ use tempfile::TempDir;
 /// The time between two polls.
 const STEP: Duration = Duration::from_millis(20);
 
-/// Longer than any wait in the tailer for a file to come to rest.
+/// Longer than any wait in the tailer for a file to come to rest, unless it is empty.
 const REST: Duration = Duration::from_millis(200);
+
+/// The same of a file that may be empty.
+const LONG_REST: Duration = Duration::from_millis(1200);
 
 fn is_json(bytes: &[u8]) -> bool {
     serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
@@ -168,8 +171,11 @@ impl World {
     /// Returns the items that come until the file has been at rest for a while.
     #[track_caller]
     fn sees(&mut self, wanted: &[&str]) {
-        let items = self.wait(REST);
-        assert_eq!(items, wanted);
+        self.sees_within(REST, wanted);
+    }
+
+    fn sees_within(&mut self, time: Duration, wanted: &[&str]) {
+        assert_eq!(self.wait(time), wanted);
     }
 }
 
@@ -266,7 +272,7 @@ fn truncated_to_nothing_and_written_again() {
     let mut world = World::with("a\nb\n");
     world.sees(&["0@0 a", "1@2 b"]);
     world.write("f", "");
-    world.sees(&["Truncated:"]);
+    world.sees_within(LONG_REST, &["Truncated:"]);
     world.append("f", "c\n");
     world.polls(&["2@0 c"]);
 }
@@ -594,7 +600,7 @@ fn a_rewrite_that_pauses_while_the_file_is_empty_repeats_nothing() {
     let mut world = World::with("a\nb\nc\n");
     world.poll();
     world.write("f", "");
-    assert_eq!(world.wait(REST_TIME - STEP), [""; 0]);
+    assert_eq!(world.wait(REWRITE_TIME - STEP), [""; 0]);
     world.append("f", "b\nc\nd\n");
     world.sees(&["Truncated: 1@0 2@2", "3@4 d"]);
 }
@@ -633,7 +639,7 @@ fn a_half_line_is_forgotten_with_its_file() {
     let mut world = World::with("a\nhal");
     world.poll();
     world.write("f", "");
-    world.sees(&["Truncated:"]);
+    world.sees_within(LONG_REST, &["Truncated:"]);
     world.append("f", "f\n");
     world.sees(&["1@0 f"]);
 }
@@ -1430,7 +1436,7 @@ fn check_closed(change: impl Fn(&World), wanted: &[&str]) {
         world.tail.close();
         assert_eq!(world.tail.open_files(), 0);
         change(&world);
-        world.sees(wanted);
+        world.sees_within(LONG_REST, wanted);
     }
 }
 
