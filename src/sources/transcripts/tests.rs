@@ -91,22 +91,30 @@ impl Follower {
 /// A Claude directory, a program that follows it, and a clock.
 struct World {
     dir: tempfile::TempDir,
+    start: Timestamp,
     follower: Follower,
     now: Duration,
     uuid: u32,
 }
 
+/// The time of the test's clock at first. Each file of the test is created before it, by the clock
+/// of the file system.
 fn start_time() -> Timestamp {
-    // Before any file of the test is created.
-    "2025-11-25T10:00:00Z".parse().unwrap()
+    static START: LazyLock<Timestamp> =
+        LazyLock::new(|| Timestamp::now() + SignedDuration::from_hours(24));
+    *START
 }
 
 impl World {
     fn new() -> World {
+        World::starting_at(start_time())
+    }
+
+    fn starting_at(start: Timestamp) -> World {
         PROCESSES.take();
         let dir = tempfile::tempdir().unwrap();
-        let follower = Follower::start(dir.path(), start_time());
-        World { dir, follower, now: Duration::ZERO, uuid: 0 }
+        let follower = Follower::start(dir.path(), start);
+        World { dir, start, follower, now: Duration::ZERO, uuid: 0 }
     }
 
     /// Starts the program again.
@@ -115,7 +123,7 @@ impl World {
     }
 
     fn wall(&self) -> Timestamp {
-        start_time() + self.now
+        self.start + self.now
     }
 
     fn at(&self, name: &str) -> PathBuf {
@@ -239,7 +247,8 @@ fn only_what_is_written_after_the_start_is_on_the_stream() {
 
 #[test]
 fn a_fork_repeats_no_records_of_its_session() {
-    let mut world = World::new();
+    // The copy is created after its first record was written.
+    let mut world = World::starting_at(start_time() - SignedDuration::from_hours(48));
     world.run(1);
     let first = world.append(MAIN, prompt("one"));
     world.run(20);
