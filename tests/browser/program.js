@@ -24,8 +24,8 @@ const ENV = {
   TMPDIR: undefined,
 };
 
-/** Time to wait for anything, on a busy machine: as long as the tests in Rust wait. */
-export const PATIENCE_MS = 60_000;
+/** Time to wait for anything, on a busy machine. */
+export const PATIENCE_MS = 15_000;
 const LOOK_EVERY_MS = 15;
 
 export const ROWS = "#claude-live-table tbody tr[data-kind]";
