@@ -174,6 +174,7 @@ impl World {
         self.sees_within(REST, wanted);
     }
 
+    #[track_caller]
     fn sees_within(&mut self, time: Duration, wanted: &[&str]) {
         assert_eq!(self.wait(time), wanted);
     }
