@@ -2,7 +2,8 @@
 -- One script, so that no event is left out between two others, whatever fails.
 --
 -- KEYS: lock, machines, events, backlog, sessions
--- ARGV: token, lock's milliseconds, machine, most entries, most prompts, the entry before;
+-- ARGV: token, lock's milliseconds, machine (empty until its earlier prompts are there),
+--       most entries, most prompts, the entry before;
 --       then for each event: id, target, type, time, session, data
 -- Returns the owner and the milliseconds that its lock still lasts, if it is another one.
 
@@ -11,8 +12,10 @@ if owner and owner ~= ARGV[1] then
   return {owner, redis.call('pttl', KEYS[1])}
 end
 redis.call('set', KEYS[1], ARGV[1], 'px', ARGV[2])
-local now = redis.call('time')
-redis.call('hset', KEYS[2], ARGV[3], string.format('%d%03d', now[1], math.floor(now[2] / 1000)))
+if ARGV[3] ~= '' then
+  local now = redis.call('time')
+  redis.call('hset', KEYS[2], ARGV[3], string.format('%d%03d', now[1], math.floor(now[2] / 1000)))
+end
 
 -- Adds an entry. Returns whether it is new, or the error. An entry with an id that is not above the
 -- last one was added before.

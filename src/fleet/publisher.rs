@@ -76,6 +76,8 @@ pub(crate) struct Publisher {
     shift: u64,
     /// The newest entry of the stream.
     last_entry: u64,
+    /// Redis has what was there at the start, so a viewer that finds the machine has it too.
+    is_resumed: bool,
     is_unavailable: bool,
 }
 
@@ -128,6 +130,7 @@ impl Publisher {
             sent_entry: 0,
             shift: 0,
             last_entry: 0,
+            is_resumed: false,
             is_unavailable: false,
             options,
             hub,
@@ -174,13 +177,13 @@ impl Publisher {
         backoff: &mut Backoff,
     ) -> Result<Infallible, End> {
         let mut redis = connection::connect(&self.options.address, TIMEOUT)?;
+        self.is_resumed = false;
         self.own(&mut redis, subscription)?;
         self.resume(&mut redis)?;
+        self.is_resumed = true;
         subscription.seek(self.position.max(self.lines_end));
-        self.succeed();
-        backoff.reset();
         // Each call renews the lock, so a sign of life is sent only where there are no events.
-        let mut renew_at = Instant::now() + HEARTBEAT;
+        let mut renew_at = Instant::now();
         loop {
             let (events, is_lost) = subscription.read_held(BATCH_BYTES);
             if is_lost {
@@ -199,6 +202,9 @@ impl Publisher {
             if self.send(&mut redis, Target::Stream, &events)?.is_some() {
                 return Err(End::Taken);
             }
+            // Not before: Redis can take the lock, but no events.
+            self.succeed();
+            backoff.reset();
             renew_at = Instant::now() + HEARTBEAT;
         }
     }
@@ -288,7 +294,8 @@ impl Publisher {
         let Keys { events: stream, backlog, sessions, lock } = &self.keys;
         let mut command = redis::cmd("EVAL");
         command.arg(PUBLISH).arg(5).arg(&[lock, MACHINES, stream, backlog, sessions]);
-        command.arg(&self.token).arg(LOCK_TIME.as_millis() as u64).arg(&self.options.machine);
+        let machine = if self.is_resumed { &self.options.machine } else { "" };
+        command.arg(&self.token).arg(LOCK_TIME.as_millis() as u64).arg(machine);
         command.arg(MAX_ENTRIES).arg(RING_EVENTS).arg(format!("{}-0", self.last_entry));
         let target_name = if target == Target::Stream { "stream" } else { "backlog" };
         for event in events {

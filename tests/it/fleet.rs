@@ -194,6 +194,8 @@ fn events_that_leave_memory_while_redis_is_away_are_told_to_be_lost() {
     wait_for_state(&program, "connected");
     redis.kill();
     program.append(&prompt("before"));
+    // Of a file that appears, only the newest lines are read.
+    wait_until("the file is read", || program.counter("lines") == 1);
     wait_for_state(&program, "unavailable");
     let many: String = (0..1500).map(|number| prompt(&format!("line {number}"))).collect();
     program.append(&many);
@@ -300,8 +302,11 @@ fn a_user_that_may_not_add_entries_is_told_and_nothing_is_left_out_when_it_may()
     let error = fleet(&program)["error"].as_str().unwrap().to_lowercase();
     assert!(error.starts_with("redis refuses: "), "{error}");
     program.append(&prompt("a"));
+    wait_until("it has tried three times", || redis.failed_scripts() >= 3);
     redis.run(&["ACL", "SETUSER", "agent", "+xadd"]);
-    wait_for_texts(&redis, &["a"]);
+    let entries = wait_for_texts(&redis, &["a"]);
+    let times = kinds(&entries).iter().filter(|kind| *kind == "fleet.unavailable").count();
+    assert_eq!(times, 1, "it is told once");
     let said = program.kill();
     assert!(said.contains("--redis-password-file") && !said.contains("pw@"), "{said}");
 }
@@ -311,7 +316,8 @@ fn a_publisher_that_is_killed_in_a_batch_goes_on_where_the_stream_ends() {
     let Some(redis) = Redis::start(&[]) else { return };
     let program = publisher(&redis, &["old"], &[]);
     wait_for_state(&program, "connected");
-    let padding = "x".repeat(500);
+    // More than ten batches: some are left when the first one is seen.
+    let padding = "x".repeat(2000);
     let mut texts: Vec<String> = (0..600).map(|number| format!("{number} {padding}")).collect();
     redis.slow_down(1_000_000);
     program.append(&texts.iter().map(|text| prompt(text)).collect::<String>());
@@ -484,6 +490,18 @@ fn wait_for_notice(stream: &mut Stream, kind: &str) -> Value {
             return event;
         }
     }
+}
+
+#[test]
+fn a_machine_is_in_the_list_once_its_earlier_prompts_are_in_redis() {
+    let Some(redis) = Redis::start(&[]) else { return };
+    redis.slow_down(2_000_000);
+    let texts: Vec<String> =
+        (0..500).map(|number| format!("{number} {}", "x".repeat(2000))).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let _program = publisher(&redis, &texts, &[]);
+    wait_until("the machine is in the list", || redis.machines().contains(ALPHA));
+    assert_eq!(self::texts(&redis.backlog(ALPHA)), texts);
 }
 
 #[test]

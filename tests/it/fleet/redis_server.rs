@@ -1,6 +1,6 @@
 //! A `redis-server` of a test's own, behind a link that can be slow.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -126,6 +126,20 @@ impl Redis {
     pub(crate) fn owner(&self, machine: &str) -> Option<String> {
         let mut redis = self.try_connect().unwrap();
         redis::cmd("GET").arg(format!("claude-live:publisher:{machine}")).query(&mut redis).unwrap()
+    }
+
+    /// How many scripts have failed.
+    pub(crate) fn failed_scripts(&self) -> u64 {
+        let mut redis = self.try_connect().unwrap();
+        let stats: String = redis::cmd("INFO").arg("commandstats").query(&mut redis).unwrap();
+        let eval = stats.lines().find(|line| line.starts_with("cmdstat_eval:")).unwrap();
+        eval.rsplit_once("failed_calls=").unwrap().1.parse().unwrap()
+    }
+
+    /// The machines that a viewer finds.
+    pub(crate) fn machines(&self) -> BTreeSet<String> {
+        let mut redis = self.try_connect().unwrap();
+        redis::cmd("HKEYS").arg("claude-live:machines").query(&mut redis).unwrap()
     }
 
     /// The stream of a machine.
