@@ -250,6 +250,11 @@ impl Hub {
         drop(subscribers);
         // After registering: an event in between notifies the subscriber.
         let position = since.unwrap_or_else(|| self.last_id());
+        if since.is_none() {
+            // There is nothing to replay.
+            progress.acknowledged_id.store(position, Relaxed);
+            progress.is_lagging.store(false, Relaxed);
+        }
         Subscription { position, filter, sleeper, progress, key, hub: Arc::clone(self) }
     }
 

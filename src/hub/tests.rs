@@ -214,7 +214,7 @@ fn lines_that_are_gone_leave_the_backlog_and_the_others_keep_their_ids() {
 #[test]
 fn a_burst_waits_for_subscribers_that_keep_up() {
     let hub = Hub::new(FIRST);
-    let mut subscription = hub.subscribe(None, Filter::default());
+    let mut subscription = hub.subscribe(Some(FIRST - 1), Filter::default());
     let publish_half = || (0..RING_EVENTS / 2).for_each(|_| _ = hub.publish(notice()));
     publish_half();
     publish_half();
@@ -237,6 +237,17 @@ fn a_burst_waits_for_subscribers_that_keep_up() {
     );
     read_ids(&mut subscription, 1);
     assert!(!hub.has_subscribers_behind(Topic::Prompts));
+}
+
+#[test]
+fn a_burst_waits_for_a_subscriber_that_has_nothing_to_replay() {
+    let hub = Hub::new(FIRST);
+    hub.publish(notice());
+    let _subscription = hub.subscribe(None, Filter::default());
+    (0..RING_EVENTS / 2).for_each(|_| _ = hub.publish(notice()));
+    assert!(!hub.has_subscribers_behind(Topic::Prompts));
+    hub.publish(notice());
+    assert!(hub.has_subscribers_behind(Topic::Prompts));
 }
 
 #[test]
