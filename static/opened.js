@@ -6,7 +6,7 @@
 import { batch } from "./batch.js";
 import { contextOf, errorOf, since } from "./cards.js";
 import { copyText, reveal } from "./details.js";
-import { el, flat, parts, place, setAttr, setText } from "./dom.js";
+import { el, flat, painted, parts, place, setAttr, setText } from "./dom.js";
 import { matcher, wantedWords } from "./filter.js";
 import { brief, bytes, number, plural } from "./format.js";
 import { highlight } from "./highlight.js";
@@ -35,8 +35,6 @@ const RETRY_MS = 1_000;
 const EVER = "/api/claude/sessions?limit=1&hours=876000";
 /** Matches that are enough for a click. */
 const ENOUGH = 50;
-/** An observer reports a change within this time. */
-const FRAMES_MS = 100;
 /** The longest record that the server reads. */
 const MOST_BYTES = 16 * 1024 * 1024;
 /** Of a project's path. */
@@ -169,8 +167,8 @@ export class Opened {
 		this.#state = answer.records ? "idle" : answer.status === 404 ? "unknown" : "failed";
 		if (answer.records) this.#prepend(answer);
 		this.#drawNote();
-		// The start can still be in sight; the observer reports it after the next frame.
-		setTimeout(() => this.#onSight(this.#isStartInSight), FRAMES_MS);
+		// The start can still be in sight; the observer reports it with the next frame.
+		painted().then(painted).then(() => this.#onSight(this.#isStartInSight));
 	}
 
 	/** Makes the server read the sessions of more than a day ago, which it does when asked. */

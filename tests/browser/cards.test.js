@@ -138,7 +138,7 @@ test("a card and its opened session tell what the agent may do unasked", async (
 test("on a telephone an opened session fills the window below the tools", async (t) => {
   const dir = await claudeDir(t);
   const made = await sessions(t, dir, ...Array.from({ length: 8 }, () => "busy"));
-  const page = await start(t, dir, { viewport: { width: 390, height: 844 } });
+  const page = await start(t, dir, { width: 390, height: 844 });
   await card(page, made[4]).locator(".title").click();
   await page.locator("#sessions-rows li").first().waitFor();
   await until("the session is in sight", async () => {

@@ -188,6 +188,8 @@ test("a reset drops older rows, which can be read again", async (t) => {
   await older(page, 700);
   await write(dir, ...all.slice(100));
   await until("that older rows are gone", async () => (await page.locator(ROWS).count()) < 300);
+  // Hidden until the lines are read again.
+  await page.locator("#live-older").waitFor();
   await older(page, 700);
   assert.deepEqual(await said(page), texts(999, 300));
   unproblematic(page);

@@ -49,7 +49,8 @@ async function agents(t) {
   return { dir, fix, test, old };
 }
 
-const body = (page) => page.waitForSelector("#usage-body:not([hidden])");
+/** Waits until all that `agents` wrote in the last month is counted. */
+const counted = (page) => figure(page, 2, /4\.0 M tokens/);
 const texts = (page, choice) => page.locator(choice).allTextContents();
 const names = (page, table) => texts(page, `#usage-${table} tbody .name`);
 const button = (page, name) => page.locator(".choice button", { hasText: new RegExp(`^${name}$`) });
@@ -69,7 +70,6 @@ async function figure(page, at, wanted) {
 test("figures, chart and tables have what the server counts", async (t) => {
   const { dir, fix } = await agents(t);
   const { server, page } = await start(t, dir);
-  await body(page);
   await figure(page, 2, /4\.0 M tokens · 5 responses/);
   const usage = await (await fetch(`${server.url}api/claude/usage?days=30&by=model`)).json();
   const costs = new Map(usage.rows.map(({ model, costUsd }) => [model, costUsd]));
@@ -134,13 +134,17 @@ test("what the server counts only after its event is in the figures too", async 
   const sum = { input: 1, output: 2, cacheRead: 3, cacheWrite: 4 };
   let isNews = false;
   let countedMs = Infinity;
+  let askedMs = 0;
   const usage = () => {
+    askedMs = Date.now();
     if (isNews) countedMs = Math.min(countedMs, Date.now() + 500);
     const responses = Date.now() < countedMs ? 1 : 2;
     return { partial: false, unpriced: [], rows: [{ ...row, ...sum, responses }] };
   };
   const { page } = await start(t, dir, { routed: answer(usage) });
   await figure(page, 0, / 1 response$/);
+  // The request of an event so soon after another one is put off.
+  await until("a quiet second", () => Date.now() > askedMs + 1_000);
   isNews = true;
   await new Claude(dir, "Counted later").status("idle");
   await figure(page, 0, / 2 responses$/);
@@ -150,7 +154,7 @@ test("what the server counts only after its event is in the figures too", async 
 test("tables sort, the chart is stacked as chosen, and choices are remembered", async (t) => {
   const { dir } = await agents(t);
   const { server, context, page } = await start(t, dir);
-  await body(page);
+  await counted(page);
   const head = (name) => page.locator("#usage-sessions th", { hasText: name });
   assert.equal(await head("Cost").getAttribute("aria-sort"), "descending");
   await head("Session").locator("button").click();
@@ -181,7 +185,7 @@ test("tables sort, the chart is stacked as chosen, and choices are remembered", 
 test("with the keyboard, a day is read and chosen; Escape shows all again", async (t) => {
   const { dir } = await agents(t);
   const { page } = await start(t, dir);
-  await body(page);
+  await counted(page);
   await button(page, "By project").focus();
   await page.keyboard.press("Tab");
   await page.keyboard.press("ArrowLeft");
@@ -312,7 +316,7 @@ for (const scheme of ["light", "dark"]) {
       const found = violations.map(({ id, nodes }) => [id, ...nodes.map(({ html }) => html)]);
       assert.deepEqual(found, [], state);
     };
-    await body(page);
+    await counted(page);
     await columns(page).last().locator("button").click();
     await check("a day");
     await page.setViewportSize({ width: 390, height: 844 });
