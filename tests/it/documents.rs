@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use serde_json::json;
 
 use crate::agents::{Agent, Home, asks, calls, wait_until_read};
-use crate::program::{command, wait_until};
+use crate::program::{command, wait_until, wait_until_at_rest};
 use crate::tools::{has, succeeds};
 
 const MAX_README_LINES: usize = 150;
@@ -116,6 +116,7 @@ fn the_recipes_of_the_readme_tell_what_agents_do() {
         .spawn()
         .unwrap();
     wait_until("the recipe's stream is open", || program.counter("subscribers") == 1);
+    wait_until_at_rest(&program);
     home.enter(&agent, "waiting", ",\"waitingFor\":\"permission prompt\"");
     let mut rung = String::new();
     BufReader::new(bell.stdout.take().unwrap()).read_line(&mut rung).unwrap();

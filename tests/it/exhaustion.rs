@@ -8,7 +8,9 @@ use std::thread;
 use std::time::Duration;
 
 use crate::process::{held, processor_time};
-use crate::program::{Client, Program, command, command_of, prompt, wait_until};
+use crate::program::{
+    Client, Program, command, command_of, prompt, wait_until, wait_until_at_rest,
+};
 use crate::tools::{copy_program, skip};
 
 /// A user without processes, so that all its threads are the program's.
@@ -42,6 +44,7 @@ fn without_descriptors_it_waits_calmly_keeps_following_and_recovers() {
     set_limit(&program, "--nofile=48:48");
     let mut crowd: Vec<_> = (0..60).map(|_| ask(&program)).collect();
     wait_until("no descriptor is left", || held(program.child.id()).descriptors >= 48);
+    wait_until_at_rest(&program);
     check_is_calm(&program);
     for number in 0..5 {
         let line = prompt(&number.to_string());
@@ -71,6 +74,7 @@ fn a_history_that_is_replaced_without_descriptors_is_followed_once_there_are_som
     let fault = stream.event();
     assert_eq!(fault.event, "server.error", "{}", fault.data);
     assert_eq!(fault.json()["data"]["kind"], "history.unreadable");
+    wait_until_at_rest(&program);
     check_is_calm(&program);
     drop(crowd);
     let kinds = [stream.event(), stream.event()].map(|event| event.json()["data"]["kind"].clone());
@@ -144,6 +148,7 @@ fn check_without_threads(binary: &Path, dir: &Path) {
     assert_eq!(held(program.child.id()).threads, 16);
     assert!(answers.iter().all(|status| [200, 503].contains(status)), "{answers:?}");
     assert!(answers.contains(&200) && answers.contains(&503), "{answers:?}");
+    wait_until_at_rest(&program);
     check_is_calm(&program);
     program.append(&prompt("new"));
     assert_eq!(stream.lines(1), [prompt("new").trim_end()]);

@@ -194,6 +194,18 @@ pub(crate) fn wait_for(patience: Duration, what: &str, mut holds: impl FnMut() -
     }
 }
 
+/// Waits until every thread of the program sleeps: what it was asked for is done then.
+#[track_caller]
+pub(crate) fn wait_until_at_rest(program: &Program) {
+    let tasks = format!("/proc/{}/task", program.child.id());
+    wait_until("every thread sleeps", || {
+        fs::read_dir(&tasks).unwrap().all(|task| {
+            let stat = fs::read_to_string(task.unwrap().path().join("stat"));
+            stat.is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, it)| it.starts_with('S')))
+        })
+    });
+}
+
 /// A connection.
 pub(crate) struct Client {
     reader: BufReader<TcpStream>,

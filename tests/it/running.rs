@@ -88,7 +88,9 @@ fn the_program_runs_without_a_browser_to_open() {
 fn the_metrics_agree_with_the_health_report() {
     let program = Program::start_with(&(prompt("one") + "broken\n"), &["--no-transcripts"]);
     program.append(&prompt("two"));
-    wait_until("it is read", || program.counter("lines") == 3);
+    // A line is counted before it is published.
+    wait_until("it is published", || program.counter("eventsPublished") == 1);
+    assert_eq!(program.counter("lines"), 3);
     let health = program.get("/healthz").json();
     let answer = program.get("/metrics");
     assert_eq!(answer.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
@@ -114,8 +116,10 @@ fn the_metrics_of_sessions_agree_with_the_health_report() {
     home.enter(&agent, "waiting", ",\"waitingFor\":\"permission prompt\"");
     let program = home.start(&[]);
     wait_until_read(&program);
-    let health = program.get("/healthz").json()["transcripts"].clone();
     let counts = json!({"waiting": 1, "working": 0, "idle": 0, "ended": 0});
+    let transcripts = || program.get("/healthz").json()["transcripts"].clone();
+    wait_until("the session is counted", || transcripts()["sessions"] == counts);
+    let health = transcripts();
     assert_eq!((&health["sessions"], &health["records"]), (&counts, &json!(2)));
     assert_eq!(health["unknownTypes"], json!({"unheard-of": 1}));
     let since: Timestamp = health["waitingSince"].as_str().unwrap().parse().unwrap();

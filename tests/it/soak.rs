@@ -89,7 +89,8 @@ fn run_mix(program: &Program, time: Duration) -> u64 {
 fn write_history(program: &Program, end: Instant) {
     for number in 0_u64.. {
         if Instant::now() >= end {
-            return;
+            // The file may be removed just now.
+            return program.append(&prompt("the last"));
         }
         let line = prompt(&format!("{number} {}", "words ".repeat(50)));
         match number % 500 {

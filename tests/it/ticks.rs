@@ -100,6 +100,7 @@ struct Driver {
 
 impl Driver {
     fn new(program: Program, dir: &Path) -> Driver {
+        let last_id = program.backlog(1)["lastEventId"].as_u64().unwrap();
         Driver {
             stream: program.stream("", &[]),
             program,
@@ -110,7 +111,7 @@ impl Driver {
             late: HashSet::new(),
             is_slow: false,
             published: HashSet::new(),
-            last_id: 0,
+            last_id,
             log: Vec::new(),
         }
     }

@@ -61,10 +61,13 @@ fn projects_that_are_replaced_are_followed_with_each_record_once() {
     let mut follower = Follower::start();
     let projects = follower.home.path("projects");
     let known = fs::read_to_string(follower.home.transcript()).unwrap();
+    let (more, fresh) = (several(3), follower.home.path("fresh"));
+    fs::create_dir_all(fresh.join(SLUG)).unwrap();
+    let transcript = fresh.join(SLUG).join(format!("{SESSION}.jsonl"));
+    fs::write(transcript, known + &lines(&more)).unwrap();
+    // At once: a directory that is gone for two polls takes its sessions with it.
     fs::rename(&projects, follower.home.path("old")).unwrap();
-    fs::create_dir_all(projects.join(SLUG)).unwrap();
-    let more = several(3);
-    fs::write(follower.home.transcript(), known + &lines(&more)).unwrap();
+    fs::rename(&fresh, &projects).unwrap();
     follower.expect(&refs(&more));
     follower.check();
 }
