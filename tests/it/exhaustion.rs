@@ -24,6 +24,7 @@ fn set_limit(program: &Program, limit: &str) {
 /// Fails if the program uses more than a tenth of a core over a second.
 #[track_caller]
 fn check_is_calm(program: &Program) {
+    wait_until_at_rest(program);
     let before = processor_time(program.child.id());
     thread::sleep(Duration::from_secs(1));
     let used = processor_time(program.child.id()) - before;
@@ -44,7 +45,6 @@ fn without_descriptors_it_waits_calmly_keeps_following_and_recovers() {
     set_limit(&program, "--nofile=48:48");
     let mut crowd: Vec<_> = (0..60).map(|_| ask(&program)).collect();
     wait_until("no descriptor is left", || held(program.child.id()).descriptors >= 48);
-    wait_until_at_rest(&program);
     check_is_calm(&program);
     for number in 0..5 {
         let line = prompt(&number.to_string());
@@ -74,7 +74,6 @@ fn a_history_that_is_replaced_without_descriptors_is_followed_once_there_are_som
     let fault = stream.event();
     assert_eq!(fault.event, "server.error", "{}", fault.data);
     assert_eq!(fault.json()["data"]["kind"], "history.unreadable");
-    wait_until_at_rest(&program);
     check_is_calm(&program);
     drop(crowd);
     let kinds = [stream.event(), stream.event()].map(|event| event.json()["data"]["kind"].clone());
@@ -148,7 +147,6 @@ fn check_without_threads(binary: &Path, dir: &Path) {
     assert_eq!(held(program.child.id()).threads, 16);
     assert!(answers.iter().all(|status| [200, 503].contains(status)), "{answers:?}");
     assert!(answers.contains(&200) && answers.contains(&503), "{answers:?}");
-    wait_until_at_rest(&program);
     check_is_calm(&program);
     program.append(&prompt("new"));
     assert_eq!(stream.lines(1), [prompt("new").trim_end()]);
